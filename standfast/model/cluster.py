@@ -1,0 +1,137 @@
+"""What a cluster file says: the members, the queue managers and the timing. Written once, the same everywhere."""
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct, field
+
+from standfast.model.timing import PROFILES, Timing
+
+
+class Role(StrEnum):
+    """What a member may do."""
+
+    DATA = "data"
+    WITNESS = "witness"
+
+
+class MemberSpec(Struct, frozen=True, kw_only=True):
+    """One machine of the cluster.
+
+    Attributes:
+        name: unique in the cluster; letters, digits and dashes.
+        role: `data` members may run queue managers, `witness` members only vote.
+        addresses: one address per heartbeat link; the first also serves the store and the health page.
+        client_address: where its queue managers listen; the first address when empty.
+        heartbeat_port: UDP port of the heartbeats.
+        store_client_port: TCP port of its etcd for members.
+        store_peer_port: TCP port of its etcd for its peers.
+        health_port: TCP port of the health URLs.
+    """
+
+    name: str
+    role: Role
+    addresses: tuple[str, ...]
+    client_address: str = ""
+    heartbeat_port: int = 7400
+    store_client_port: int = 7401
+    store_peer_port: int = 7402
+    health_port: int = 7403
+
+    @property
+    def clients(self) -> str:
+        """The address that clients of its queue managers connect to."""
+        return self.client_address or self.addresses[0]
+
+
+class StorageSpec(Struct, frozen=True, kw_only=True):
+    """Where a queue manager keeps its data.
+
+    Attributes:
+        kind: `directory` (shared or plain).
+        path: the directory.
+        mount: whether the path must be a mount point; a missing mount then refuses the start.
+    """
+
+    kind: str = "directory"
+    path: str
+    mount: bool = False
+
+
+class QueueManagerSpec(Struct, frozen=True, kw_only=True):
+    """One queue manager to keep available.
+
+    Attributes:
+        name: unique in the cluster; letters, digits and dashes.
+        kind: which driver runs it, such as `nats` or `mosquitto`.
+        port: TCP port on which clients reach it, on whichever member runs it.
+        storage: where its data are.
+        preferred: data members in order of preference; the others follow by name.
+        start_timeout_s: longest time from its start until it must answer, in seconds.
+        stop_timeout_s: longest time for a graceful stop that nothing hurries, in seconds.
+        restart_limit: restarts in place within restart_window_s before it is moved.
+        restart_window_s: the window in which restarts are counted, in seconds.
+        options: settings of the driver; the driver refuses those that it does not know.
+    """
+
+    name: str
+    kind: str
+    port: int
+    storage: StorageSpec
+    preferred: tuple[str, ...] = ()
+    start_timeout_s: float = 60.0
+    stop_timeout_s: float = 30.0
+    restart_limit: int = 3
+    restart_window_s: float = 60.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class StoreSpec(Struct, frozen=True, kw_only=True):
+    """The etcd behind the cluster.
+
+    Attributes:
+        endpoints: addresses of an etcd that exists already; empty means one supervised etcd per member.
+        username: for an existing etcd with authentication; empty means none.
+        password_file: file with the password for it.
+    """
+
+    endpoints: tuple[str, ...] = ()
+    username: str = ""
+    password_file: str = ""
+
+
+class Cluster(Struct, frozen=True, kw_only=True):
+    """A whole cluster file. Everything the members must agree on.
+
+    Attributes:
+        name: of the cluster; part of every key in the store.
+        id: unique, made by `standfast init`; a member of another cluster is told apart by it.
+        members: all voters, odd in number.
+        timing: the timers.
+        queue_managers: what to keep available.
+        store: the etcd.
+    """
+
+    name: str
+    id: str
+    members: tuple[MemberSpec, ...]
+    timing: Timing = PROFILES["normal"]
+    queue_managers: tuple[QueueManagerSpec, ...] = ()
+    store: StoreSpec = StoreSpec()
+
+    @property
+    def majority(self) -> int:
+        """How many members are a majority."""
+        return len(self.members) // 2 + 1
+
+    @property
+    def rank(self) -> tuple[str, ...]:
+        """Names in coordinator order: witnesses first, then data members, each by name."""
+        return tuple(m.name for m in sorted(self.members, key=lambda m: (m.role is Role.DATA, m.name)))
+
+    def member(self, name: str) -> MemberSpec:
+        """The member of that name; raises KeyError when there is none."""
+        for spec in self.members:
+            if spec.name == name:
+                return spec
+        raise KeyError(name)

@@ -1,0 +1,140 @@
+"""The catalogue of events: what changed, how grave it is, what it means and what to do next."""
+
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+
+class Severity(StrEnum):
+    """How soon a person should look."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class EventKind(StrEnum):
+    """Names of all events; `CATALOGUE` explains each."""
+
+    CLUSTER_FOUNDED = "cluster_founded"
+    MEMBER_JOINED = "member_joined"
+    MEMBER_IN_DOUBT = "member_in_doubt"
+    MEMBER_BACK = "member_back"
+    MEMBER_TOLD_TO_GO = "member_told_to_go"
+    MEMBER_EVICTED = "member_evicted"
+    MEMBER_LEFT = "member_left"
+    QM_ASSIGNED = "qm_assigned"
+    QM_STARTING = "qm_starting"
+    QM_RUNNING = "qm_running"
+    QM_FAILED = "qm_failed"
+    QM_RELEASED = "qm_released"
+    QM_GIVEN_UP = "qm_given_up"
+    QM_MOVING = "qm_moving"
+    QM_MOVE_ABANDONED = "qm_move_abandoned"
+    MEMBER_DRAINED = "member_drained"
+    MEMBER_UNDRAINED = "member_undrained"
+    CLUSTER_FROZEN = "cluster_frozen"
+    CLUSTER_THAWED = "cluster_thawed"
+    LEASE_LOST = "lease_lost"
+    LEASE_REGAINED = "lease_regained"
+    LINK_LOST = "link_lost"
+    LINK_HEALED = "link_healed"
+    QM_STOP_STUCK = "qm_stop_stuck"
+    NAMESAKE = "namesake"
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """Something that happened. Ids, wall-clock time and the member that tells it are added when it is stored.
+
+    Attributes:
+        kind: from the catalogue.
+        subject: the member or queue manager that it is about.
+        fields: details by name, numbers with their unit in the name.
+    """
+
+    kind: EventKind
+    subject: str
+    fields: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One line of the catalogue.
+
+    Attributes:
+        severity: how soon a person should look.
+        stored: True when it is written to the store with the change it tells of; False when only the member
+            that saw it can tell (it may be without a store then).
+        meaning: what happened.
+        action: what to do next.
+    """
+
+    severity: Severity
+    stored: bool
+    meaning: str
+    action: str
+
+
+def _entry(severity: Severity, meaning: str, action: str, *, stored: bool = True) -> Entry:
+    return Entry(severity=severity, stored=stored, meaning=meaning, action=action)
+
+
+_I, _W, _C = Severity.INFO, Severity.WARNING, Severity.CRITICAL
+_NOTHING = "Nothing to do."
+
+CATALOGUE: dict[EventKind, Entry] = {
+    EventKind.CLUSTER_FOUNDED: _entry(_I, "The first member wrote the cluster's settings.", _NOTHING),
+    EventKind.MEMBER_JOINED: _entry(_I, "A member joined under a new incarnation.", _NOTHING),
+    EventKind.MEMBER_IN_DOUBT: _entry(
+        _W, "Too few members hear this one for it to keep its lease.", "Look at the machine and its network."
+    ),
+    EventKind.MEMBER_BACK: _entry(_I, "A member in doubt was heard again in time.", _NOTHING),
+    EventKind.MEMBER_TOLD_TO_GO: _entry(
+        _W, "A member must stop its queue managers and leave.", "See the reason; it rejoins when that is mended."
+    ),
+    EventKind.MEMBER_EVICTED: _entry(
+        _C, "A majority's grants to the member have lapsed; others take over.", "Repair it; it rejoins by itself."
+    ),
+    EventKind.MEMBER_LEFT: _entry(_I, "A member was stopped cleanly.", "Start it when the work is done."),
+    EventKind.QM_ASSIGNED: _entry(_I, "A queue manager has a new owner.", _NOTHING),
+    EventKind.QM_STARTING: _entry(_I, "Its owner is about to start the queue manager.", _NOTHING),
+    EventKind.QM_RUNNING: _entry(_I, "The queue manager answers its clients.", _NOTHING),
+    EventKind.QM_FAILED: _entry(
+        _W, "The queue manager ended or did not answer; it is started again.", "Read its log if it recurs."
+    ),
+    EventKind.QM_RELEASED: _entry(_I, "Its owner stopped the queue manager and gave it up.", _NOTHING),
+    EventKind.QM_GIVEN_UP: _entry(
+        _C,
+        "No eligible member could start the queue manager.",
+        "Read its log, mend the cause, then move it to a member.",
+    ),
+    EventKind.QM_MOVING: _entry(_I, "The queue manager is being moved.", _NOTHING),
+    EventKind.QM_MOVE_ABANDONED: _entry(
+        _W, "The move was given up: the target can not take it.", "See the reason, then move it again."
+    ),
+    EventKind.MEMBER_DRAINED: _entry(_I, "The member runs nothing until undrained.", "Undrain it after the work."),
+    EventKind.MEMBER_UNDRAINED: _entry(_I, "The member may run queue managers again.", _NOTHING),
+    EventKind.CLUSTER_FROZEN: _entry(
+        _W, "Nothing is taken over or moved until thawed.", "Thaw the cluster after the work."
+    ),
+    EventKind.CLUSTER_THAWED: _entry(_I, "Takeovers are possible again.", _NOTHING),
+    EventKind.LEASE_LOST: _entry(
+        _C,
+        "This member has no majority and stops its queue managers.",
+        "Look at its network; a majority of members must reach each other.",
+        stored=False,
+    ),
+    EventKind.LEASE_REGAINED: _entry(_I, "This member has a majority again.", _NOTHING, stored=False),
+    EventKind.LINK_LOST: _entry(
+        _W, "This member does not hear the other one any more.", "Look at the network between them.", stored=False
+    ),
+    EventKind.LINK_HEALED: _entry(_I, "This member hears the other one again.", _NOTHING, stored=False),
+    EventKind.QM_STOP_STUCK: _entry(
+        _C,
+        "A queue manager could not be killed within its budget.",
+        "Look for a hung disk or mount; reset the machine if it stays.",
+        stored=False,
+    ),
+    EventKind.NAMESAKE: _entry(
+        _C, "Another machine joined under this member's name.", "Give each member its own name.", stored=False
+    ),
+}

@@ -1,0 +1,77 @@
+"""What members say to each other: two messages, both repeated, both harmless when late, lost or doubled."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Refusal(StrEnum):
+    """Why a voter does not acknowledge a heartbeat."""
+
+    NONE = ""
+    RESTARTING = "restarting"  # the voter keeps its memory-less start's promise
+    UNKNOWN = "unknown"  # this incarnation is not the one in the voter's view
+    TOLD_TO_GO = "told_to_go"  # evicting, evicted or left
+    VOTED = "voted"  # the voter promised not to, until the member's record changes
+
+
+class Vote(Struct, frozen=True, array_like=True):
+    """A promise: the voter's grant to the member has lapsed, and it acknowledges it no more while
+    the member's record is still at this ballot (a revision).
+    """
+
+    member: str
+    ballot: int
+
+
+class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
+    """All that a member says; sent every interval, and at once when something in it changed.
+
+    Attributes:
+        sender: name of the member.
+        incarnation: of the sender; 0 before it has joined.
+        seq: grows with every heartbeat of one process; older ones than seen are ignored.
+        sent_ns: the sender's own clock, given back in the acknowledgement; meaningless elsewhere.
+        term_ns: length of the lease asked for, in nanoseconds.
+        hears: bit mask over the members sorted by name: whom the sender heard within the doubt time.
+        revision: of the sender's view; a larger one than its own makes the receiver read the store.
+        able: whether the sender may act as coordinator (start-up promise kept, store in reach).
+        leased: whether the sender holds a lease long enough to start queue managers.
+        votes: lapse votes in force.
+        stopped: ballot against the sender for which it says that nothing of it runs or will start; 0 none.
+        unfit: names of queue managers that the sender could not run now; "*" for all.
+    """
+
+    sender: str
+    incarnation: int
+    seq: int
+    sent_ns: int
+    term_ns: int
+    hears: int
+    revision: int
+    able: bool
+    leased: bool
+    votes: tuple[Vote, ...] = ()
+    stopped: int = 0
+    unfit: tuple[str, ...] = ()
+
+
+class Ack(Struct, frozen=True, array_like=True, tag="a"):
+    """The answer to a heartbeat: a grant of one term from its sending, or a refusal.
+
+    Attributes:
+        sender: the voter.
+        incarnation: of the member that is answered.
+        sent_ns: from the heartbeat.
+        term_ns: from the heartbeat.
+        refusal: empty when granted.
+    """
+
+    sender: str
+    incarnation: int
+    sent_ns: int
+    term_ns: int
+    refusal: Refusal = Refusal.NONE
+
+
+Message = Heartbeat | Ack

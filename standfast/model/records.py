@@ -1,0 +1,187 @@
+"""What the store holds: one record per key. Records change only in guarded transactions.
+
+=====================  ===================
+key                    record
+=====================  ===================
+``members/NAME``       MemberRecord
+``assignments/QM``     Assignment
+``specs/QM``           QueueManagerSpec
+``orders``             Orders
+``settings``           SettingsRecord
+``events/ID``          an event, written once, in the transaction of the change that it tells of
+=====================  ===================
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from standfast.model.cluster import QueueManagerSpec, Role
+from standfast.model.events import Event
+from standfast.model.timing import Timing
+
+ORDERS_KEY = "orders"
+SETTINGS_KEY = "settings"
+
+
+def member_key(name: str) -> str:
+    """Key of a member's record."""
+    return f"members/{name}"
+
+
+def assignment_key(qm: str) -> str:
+    """Key of a queue manager's assignment."""
+    return f"assignments/{qm}"
+
+
+def spec_key(qm: str) -> str:
+    """Key of a queue manager's specification."""
+    return f"specs/{qm}"
+
+
+class MemberState(StrEnum):
+    """What the cluster holds of one incarnation of a member.
+
+    online -> in_doubt -> evicted     silence, then a majority of lapsed grants
+    in_doubt -> online                heard again in time
+    online -> evicting -> evicted     told to go; voters stop acknowledging it
+    online -> left                    a clean stop
+    any -> online, next incarnation   it joined (again)
+    """
+
+    ONLINE = "online"
+    IN_DOUBT = "in_doubt"
+    EVICTING = "evicting"
+    EVICTED = "evicted"
+    LEFT = "left"
+
+
+GONE = frozenset({MemberState.EVICTED, MemberState.LEFT})
+BALLOT = frozenset({MemberState.IN_DOUBT, MemberState.EVICTING})
+
+
+class MemberRecord(Struct, frozen=True, kw_only=True):
+    """One member in the store.
+
+    Attributes:
+        name: of the member.
+        role: of the member.
+        incarnation: grows by one with every join.
+        identity: random, made with the state directory: tells the same machine from a namesake.
+        state: see MemberState. In a ballot state the record's revision is the ballot.
+        reason: why it is in this state, a short word.
+    """
+
+    name: str
+    role: Role
+    incarnation: int
+    identity: str
+    state: MemberState
+    reason: str = ""
+
+
+class Phase(StrEnum):
+    """How far an assignment has come.
+
+    unplaced -> assigned -> starting -> running    the way up, each step by a guarded transaction
+    running -> starting                            restarted in place
+    any -> unplaced | assigned                     released or moved: the next owner has a larger epoch
+    any -> given_up                                no eligible member could start it; waits for an operator
+    """
+
+    UNPLACED = "unplaced"
+    ASSIGNED = "assigned"
+    STARTING = "starting"
+    RUNNING = "running"
+    GIVEN_UP = "given_up"
+
+
+class Assignment(Struct, frozen=True, kw_only=True):
+    """Who runs a queue manager.
+
+    Attributes:
+        qm: name of the queue manager.
+        epoch: grows with every change of owner; the fencing token of the storage.
+        phase: see Phase.
+        owner: member that owns it, or None.
+        incarnation: of the owner.
+        target: member to which the owner shall hand it over, or None.
+        failed_on: members that could not start it since an operator last moved it or it last ran.
+        reason: why it is where it is, a short word.
+    """
+
+    qm: str
+    epoch: int = 0
+    phase: Phase = Phase.UNPLACED
+    owner: str | None = None
+    incarnation: int = 0
+    target: str | None = None
+    failed_on: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Orders(Struct, frozen=True, kw_only=True):
+    """What operators told the cluster, until they say otherwise.
+
+    Attributes:
+        frozen: nothing is moved, evicted or placed.
+        drained: members that shall run nothing.
+    """
+
+    frozen: bool = False
+    drained: tuple[str, ...] = ()
+
+
+class SettingsRecord(Struct, frozen=True, kw_only=True):
+    """Settings that all members share; the store's copy is the one in force.
+
+    Attributes:
+        cluster_id: of the cluster file that made the store.
+        members: names of all voters.
+        timing: the timers.
+        term_ceiling_ms: the longest term that any member may still hold.
+    """
+
+    cluster_id: str
+    members: tuple[str, ...]
+    timing: Timing
+    term_ceiling_ms: int
+
+
+Record = MemberRecord | Assignment | QueueManagerSpec | Orders | SettingsRecord
+
+
+class Guard(Struct, frozen=True):
+    """A condition of a transaction: the key was last changed at that revision (0: does not exist)."""
+
+    key: str
+    revision: int
+
+
+class Put(Struct, frozen=True):
+    """A record to write."""
+
+    key: str
+    record: Record
+
+
+class Transaction(Struct, frozen=True, kw_only=True):
+    """A change and the events that tell of it: all of it happens, or none.
+
+    Attributes:
+        guards: all must hold.
+        puts: what to write.
+        events: appended to the event log in the same transaction.
+    """
+
+    guards: tuple[Guard, ...]
+    puts: tuple[Put, ...]
+    events: tuple[Event, ...] = ()
+
+
+class Outcome(StrEnum):
+    """What became of a transaction. Unknown is never repaired by a retry, only by reading."""
+
+    COMMITTED = "committed"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"

@@ -1,0 +1,85 @@
+"""What a member knows of the store: records with the revision of their last change."""
+
+from collections.abc import Iterable, Mapping
+from typing import Generic, TypeVar, cast
+
+from msgspec import Struct, field
+
+from standfast.model.cluster import QueueManagerSpec
+from standfast.model.records import (
+    GONE,
+    ORDERS_KEY,
+    SETTINGS_KEY,
+    Assignment,
+    MemberRecord,
+    Orders,
+    Record,
+    SettingsRecord,
+)
+
+R = TypeVar("R")
+
+
+class Kept(Struct, Generic[R], frozen=True):
+    """A record and the revision of its last change, by which transactions guard it."""
+
+    record: R
+    revision: int
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """A picture of the store at one revision. Never changed: `merged` makes the next one.
+
+    Attributes:
+        revision: everything up to it is in this view.
+        members: by name.
+        assignments: by queue manager.
+        specs: by queue manager.
+        orders: of the operators.
+        settings: shared by all members, once the store has them.
+    """
+
+    revision: int = 0
+    members: Mapping[str, Kept[MemberRecord]] = field(default_factory=dict)
+    assignments: Mapping[str, Kept[Assignment]] = field(default_factory=dict)
+    specs: Mapping[str, Kept[QueueManagerSpec]] = field(default_factory=dict)
+    orders: Kept[Orders] = Kept(Orders(), 0)
+    settings: Kept[SettingsRecord] | None = None
+
+    def merged(self, revision: int, changes: Iterable[tuple[str, Record, int]]) -> "View":
+        """This view with changes (key, record, revision) applied; older ones than it holds are ignored.
+
+        `revision` is the store's at the time of the read; a smaller one than the view's never lowers it.
+        """
+        tables: dict[str, dict[str, Kept[Record]]] = {}
+        single: dict[str, Kept[Record] | None] = {ORDERS_KEY: self.orders, SETTINGS_KEY: self.settings}  # type: ignore[dict-item]
+        for key, record, changed in changes:
+            room, _, name = key.partition("/")
+            if not name:
+                held = single[key]
+                if held is None or held.revision < changed:
+                    single[key] = Kept(record, changed)
+                continue
+            table = tables.get(room)
+            if table is None:
+                table = tables[room] = dict(getattr(self, room))
+            held = table.get(name)
+            if held is None or held.revision < changed:
+                table[name] = Kept(record, changed)
+        return View(
+            revision=max(self.revision, revision),
+            members=cast("Mapping[str, Kept[MemberRecord]]", tables.get("members", self.members)),
+            assignments=cast("Mapping[str, Kept[Assignment]]", tables.get("assignments", self.assignments)),
+            specs=cast("Mapping[str, Kept[QueueManagerSpec]]", tables.get("specs", self.specs)),
+            orders=cast("Kept[Orders]", single[ORDERS_KEY]),
+            settings=cast("Kept[SettingsRecord] | None", single[SETTINGS_KEY]),
+        )
+
+    def orphaned(self, assignment: Assignment) -> bool:
+        """Whether no living incarnation owns it, so that it may be given to another member."""
+        if assignment.owner is None:
+            return True
+        kept = self.members.get(assignment.owner)
+        if kept is None:
+            return False
+        return kept.record.incarnation > assignment.incarnation or kept.record.state in GONE

@@ -1,0 +1,205 @@
+"""What the outside must offer to the member core and its runtime. Implemented in the rooms below this file's level.
+
+Link (``links/``), KeyValue (``stores/``), QueueManager (``managers/``); storage is a matter of the warden's launch
+(``storage/``), because the daemon itself never touches a shared mount.
+"""
+
+import signal
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct, field
+
+from standfast.model.messages import Message
+from standfast.model.records import Guard
+
+
+def boottime_ns() -> int:
+    """Now, in nanoseconds, on the clock that counts suspended time and is never set (CLOCK_BOOTTIME)."""
+    import time  # noqa: PLC0415 - the one place that reads the protocol's clock
+
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+# ---------------------------------------------------------------- links
+
+
+class LinkCounters(Struct):
+    """What passed over the links since the start; shown by `status` and the metrics."""
+
+    sent: int = 0
+    received: int = 0
+    bad_key: int = 0  # not sealed with this cluster's key, or damaged
+    other_cluster: int = 0
+    replayed: int = 0
+    malformed: int = 0
+    send_errors: int = 0
+
+
+class Link(Protocol):
+    """Datagrams between members, sealed with the cluster key."""
+
+    counters: LinkCounters
+
+    async def open(self, receive: Callable[[Message], None]) -> None:
+        """Bind and hand every authentic, fresh message to `receive`; raises MachineError when a port is taken."""
+        ...
+
+    def send(self, to: str, message: Message) -> None:
+        """Send to a member by name, at once, never blocking, never raising; losses are the protocol's business."""
+        ...
+
+    def close(self) -> None:
+        """Release the sockets."""
+        ...
+
+
+# ---------------------------------------------------------------- store
+
+
+class KeyChange(Struct, frozen=True):
+    """A key, its value and the revision of its last change."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+class Changes(Struct, frozen=True):
+    """The answer to a linearizable read: all keys changed after the revision asked for."""
+
+    revision: int
+    changes: tuple[KeyChange, ...]
+
+
+class KeyValue(Protocol):
+    """A linearizable key-value store with revisions, such as etcd. Keys are relative to the cluster's prefix.
+
+    Every call has an absolute deadline of its own and raises only StoreError's kinds.
+    """
+
+    async def read(self, since: int) -> Changes:
+        """Linearizable: every key except `events/` changed after revision `since`, and the store's revision."""
+        ...
+
+    async def transact(self, guards: Sequence[Guard], puts: Sequence[tuple[str, bytes]]) -> int | None:
+        """Write all `puts` if all `guards` hold: the new revision, or None when refused.
+
+        Raises StoreOutcomeUnknown when it may have happened. Never repeats a write by itself.
+        """
+        ...
+
+    async def log(self, after: int, limit: int) -> Sequence[KeyChange]:
+        """Keys below `events/` changed after revision `after`, oldest first, at most `limit`."""
+        ...
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Delete keys below `events/` (the log is trimmed); any other key is refused with ValueError."""
+        ...
+
+    async def wake(self, after: int) -> None:
+        """Return when something may have changed after revision `after`; carries no authority."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+# ---------------------------------------------------------------- queue managers
+
+
+class Durability(StrEnum):
+    """What a queue manager promises when it acknowledges a message."""
+
+    SYNCED = "synced"  # on stable storage before the acknowledgement: survives the death of the machine
+    KERNEL = "kernel"  # written, not synced: survives the death of the process only
+    NONE = "none"  # may be lost even when only the process dies
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where one queue manager runs on this member.
+
+    Attributes:
+        name: of the queue manager.
+        data_dir: its directory on the shared or replicated storage; never touched by the daemon itself.
+        run_dir: a directory of this member for generated configuration; local and private.
+        address: where it must listen for clients.
+        port: likewise.
+        options: from the cluster file.
+    """
+
+    name: str
+    data_dir: Path
+    run_dir: Path
+    address: str
+    port: int
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Launch(Struct, frozen=True, kw_only=True):
+    """How to start a queue manager in the foreground.
+
+    Attributes:
+        argv: program and arguments.
+        env: variables added to a minimal environment (PATH, LANG, HOME).
+        files: text files to write into run_dir first, by name.
+        stop_signal: asks for a graceful stop.
+        also_writes: directories below data_dir to create before the start.
+    """
+
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    stop_signal: int = signal.SIGTERM
+    also_writes: tuple[str, ...] = ()
+
+
+class NotReady(Exception):  # noqa: N818 - an answer, not a mistake
+    """The queue manager does not serve yet, or no more; the message says what it answered."""
+
+
+class QueueManager(Protocol):
+    """A driver: one file in `managers/` for each kind. Stateless; it says how, the member does."""
+
+    kind: str
+    durability: Durability
+    durability_note: str
+    """One sentence for operators: what an acknowledgement is worth, and on which settings that rests."""
+    option_names: frozenset[str]
+    """Settings it understands in the cluster file; others are refused by `check`."""
+    programs: tuple[str, ...]
+    """Programs it needs on PATH (or found by `find_program`); `check` looks for them."""
+
+    def problems(self, place: Place) -> list[str]:
+        """What is wrong with the options, a sentence each; empty when all is well. Touches nothing."""
+        ...
+
+    def launch(self, place: Place) -> Launch:
+        """How to start it; raises MachineError when the program is missing."""
+        ...
+
+    async def ready(self, place: Place, timeout_s: float) -> None:
+        """Return when it serves clients, asked in its own protocol; raises NotReady. Cheap: called every few ms."""
+        ...
+
+    async def version(self) -> str:
+        """Version of the program on this machine; raises MachineError when it is missing."""
+        ...
+
+
+__all__ = [
+    "Changes",
+    "Durability",
+    "KeyChange",
+    "KeyValue",
+    "Launch",
+    "Link",
+    "LinkCounters",
+    "NotReady",
+    "Place",
+    "QueueManager",
+    "boottime_ns",
+]
