@@ -1,0 +1,171 @@
+"""The complete, commented cluster file that `standfast init` writes.
+
+Every key appears: with its value where one was given, else commented out (`#key = ...`, without a space) with its
+default. Taking the `#` away from such a line changes nothing.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from standfast.model.cluster import MemberSpec, QueueManagerSpec, StorageSpec, StoreSpec
+from standfast.model.timing import DEFAULT_PROFILE, PROFILES
+
+WIDTH = 100
+
+EXPLAINED: dict[type[Struct], dict[str, str]] = {
+    MemberSpec: {
+        "name": "Unique; letters, digits and dashes.",
+        "role": '"data" may run queue managers, "witness" only votes and needs no storage.',
+        "addresses": "One for each heartbeat link; the first also serves the store and the health page. "
+        "A second one on another network keeps a cut of the first from costing anything.",
+        "client_address": "Where its queue managers listen for clients; empty: the first address.",
+        "heartbeat_port": "UDP, between members.",
+        "store_client_port": "TCP, members to its etcd.",
+        "store_peer_port": "TCP, etcd to etcd.",
+        "health_port": "TCP, health URLs for load balancers.",
+    },
+    QueueManagerSpec: {
+        "name": "Unique; letters, digits and dashes.",
+        "kind": "The driver that runs it, such as nats or mosquitto.",
+        "port": "TCP port for clients, on whichever member runs it.",
+        "storage": "",
+        "preferred": "Data members in order of preference; the others follow by name.",
+        "start_timeout_s": "Longest time from its start until it must answer, in seconds.",
+        "stop_timeout_s": "Longest time for a graceful stop that nothing hurries, in seconds.",
+        "restart_limit": "Restarts in place within restart_window_s before it is moved to another member.",
+        "restart_window_s": "The window in which restarts are counted, in seconds.",
+        "options": "",
+    },
+    StorageSpec: {
+        "kind": "directory: shared by all data members (NFS, EFS, a cluster file system).",
+        "path": "Its own directory; nobody else writes there.",
+        "mount": "true: the path must be a mount point, so that a missing mount refuses the start.",
+    },
+    StoreSpec: {
+        "endpoints": 'An etcd that exists already, such as ["https://10.0.0.9:2379"]; '
+        "empty: Standfast runs one etcd on each member.",
+        "username": "For an existing etcd with authentication.",
+        "password_file": "File that holds the password for it.",
+    },
+}
+"""What each key means. Tables within tables say nothing here, they have a section of their own."""
+
+_HEAD = """\
+A Standfast cluster. Every member gets the same file.
+Check it with `standfast check cluster.toml --member NAME`, on each machine.
+Lines such as `#key = value` show the defaults.
+"""
+_CLUSTER = "Do not change name and id while the cluster has data: members of another cluster are told apart by them."
+_TIMING = """\
+The timers. A profile sets all of them; single values below change it. An inconsistent set is refused with a sentence.
+"""
+_MEMBERS = """\
+The voters: an odd number, 3 or more; a majority of them must reach each other. Two data members and a witness are \
+the smallest cluster that survives the loss of any one machine.
+"""
+_QUEUE_MANAGERS = "What to keep available. Each runs on one data member at a time."
+_EXAMPLE = QueueManagerSpec(
+    name="orders", kind="nats", port=4222, storage=StorageSpec(path="/shared/orders"), options={}
+)
+_OPTIONS = "Settings of the driver; `standfast check` names those that it does not know."
+
+
+def template(
+    name: str,
+    cluster_id: str,
+    members: Sequence[MemberSpec],
+    queue_managers: Sequence[QueueManagerSpec] = (),
+    profile: str = DEFAULT_PROFILE,
+) -> str:
+    """The text of a cluster file; it ends with a newline. Without queue managers it shows one, commented out."""
+    lines = [
+        *_comment(_HEAD),
+        "",
+        "[cluster]",
+        *_comment(_CLUSTER),
+        f"name = {_toml(name)}",
+        f"id = {_toml(cluster_id)}",
+        "",
+        *_timing(profile),
+        "",
+        "[store]",
+        *_keys(StoreSpec()),
+        "",
+        *_comment(_MEMBERS),
+    ]
+    for number, member in enumerate(members):
+        lines += ["[[member]]", *_keys(member, explain=number == 0), ""]
+    lines += _comment(_QUEUE_MANAGERS)
+    for number, qm in enumerate(queue_managers):
+        lines += [*_queue_manager(qm, explain=number == 0), ""]
+    if not queue_managers:
+        lines += map(_commented, _queue_manager(_EXAMPLE))
+    while not lines[-1]:
+        lines.pop()
+    return "\n".join(lines) + "\n"
+
+
+def _commented(line: str) -> str:
+    return line if line.startswith("#") or not line else f"#{line}"
+
+
+def _timing(profile: str) -> Iterator[str]:
+    """The section with what each profile means, and when what happens under the chosen one."""
+    yield "[timing]"
+    yield from _comment(_TIMING)
+    for name, timers in PROFILES.items():
+        yield f"# {name:9} heartbeat every {timers.interval_ms:4} ms, a lease of {timers.term_ms:5} ms"
+    yield f"profile = {_toml(profile)}"
+    yield f"# After the last heartbeat that a majority acknowledged, under {profile}:"
+    chosen = PROFILES[profile]
+    for at_ms, sentence in chosen.timeline():
+        yield f"# {at_ms:6} ms  {sentence}"
+    explained = {
+        "interval_ms": "Time between two heartbeats, in milliseconds.",
+        "in_doubt_after": "Missed heartbeats until a member is in doubt.",
+        "evict_after": "Missed heartbeats until it may be evicted; this many intervals are the term of its lease.",
+        "graceful_ms": "Budget for the graceful stop of its queue managers when the lease runs out.",
+        "kill_ms": "Budget after that for SIGKILL and for letting go of the storage.",
+    }
+    for field in msgspec.structs.fields(chosen):
+        yield from _comment(explained[field.name])
+        yield f"#{field.name} = {getattr(chosen, field.name)}"
+
+
+def _queue_manager(qm: QueueManagerSpec, *, explain: bool = True) -> Iterator[str]:
+    """One queue manager with its tables."""
+    yield "[[queue_manager]]"
+    yield from _keys(qm, explain=explain)
+    yield "[queue_manager.storage]"
+    yield from _keys(qm.storage, explain=explain)
+    yield "[queue_manager.options]"
+    if explain:
+        yield from _comment(_OPTIONS)
+    yield from (f"{key} = {_toml(value)}" for key, value in qm.options.items())
+
+
+def _keys(spec: Struct, *, explain: bool = True) -> Iterator[str]:
+    """The keys of one table: given ones live, defaults commented out."""
+    explained = EXPLAINED[type(spec)]
+    for field in msgspec.structs.fields(spec):
+        value = getattr(spec, field.name)
+        if isinstance(value, Struct | dict):
+            continue
+        if explain:
+            yield from _comment(explained[field.name])
+        live = field.required or value != field.default
+        yield f"{'' if live else '#'}{field.name} = {_toml(value)}"
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for paragraph in text.splitlines() for line in wrap(paragraph, WIDTH - 2)]
+
+
+def _toml(value: Any) -> str:
+    """A text, number, boolean or list of them in TOML, which for these is JSON."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

@@ -1,0 +1,260 @@
+"""The cluster file: what it says is what the members get, and everything wrong with it is told at once."""
+
+import re
+
+import msgspec
+import pytest
+
+from standfast.clusterfile import Fault, load, read, template
+from standfast.errors import ClusterFileError
+from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec, StoreSpec
+from standfast.model.timing import PROFILES, Timing
+
+ID = "0123456789abcdef"
+MEMBERS = (
+    MemberSpec(name="a", role=Role.DATA, addresses=("127.0.60.1", "127.0.60.101")),
+    MemberSpec(name="b", role=Role.DATA, addresses=("127.0.60.2", "127.0.60.102"), client_address="127.0.60.22"),
+    MemberSpec(name="w", role=Role.WITNESS, addresses=("127.0.60.3",), heartbeat_port=7500),
+)
+ORDERS = QueueManagerSpec(
+    name="orders",
+    kind="nats",
+    port=4222,
+    storage=StorageSpec(path='/shared/or"dérs', mount=True),
+    preferred=("b", "a"),
+    options={"sync": "always", "max_mb": 12, "debug": False},
+)
+BILLS = QueueManagerSpec(name="bills", kind="mosquitto", port=1883, storage=StorageSpec(path="/shared/bills"))
+CLUSTER = Cluster(name="shop", id=ID, members=MEMBERS, timing=PROFILES["fast"], queue_managers=(ORDERS, BILLS))
+TEXT = template("shop", ID, MEMBERS, (ORDERS, BILLS), "fast")
+
+
+def faults(text: str) -> dict[tuple[str | int, ...], Fault]:
+    return {problem.path: problem.fault for problem in read(text.encode()).problems}
+
+
+def uncommented(text: str) -> str:
+    return re.sub(r"(?m)^#(?=[\[a-z])", "", text)
+
+
+# ---------------------------------------------------------------- what init writes
+
+
+def test_the_template_says_what_it_was_given():
+    assert read(TEXT.encode()) == read(TEXT.encode()).__class__(CLUSTER, ())
+
+
+def test_the_commented_lines_of_the_template_are_the_defaults():
+    assert read(uncommented(TEXT).encode()).cluster == CLUSTER
+
+
+def test_the_template_without_queue_managers_shows_one_that_would_load():
+    text = template("shop", ID, MEMBERS)
+    assert read(text.encode()).cluster.queue_managers == ()
+    assert [q.name for q in read(uncommented(text).encode()).cluster.queue_managers] == ["orders"]
+
+
+@pytest.mark.parametrize("cls", [MemberSpec, QueueManagerSpec, StorageSpec, StoreSpec, Timing])
+def test_every_key_of_every_table_is_in_the_template(cls):
+    for field in msgspec.structs.fields(cls):
+        assert re.search(rf"(?m)^(#?{field.name} = |\[queue_manager\.{field.name}\])", TEXT), field.name
+
+
+def test_lines_fit_a_terminal():
+    assert max(map(len, TEXT.splitlines())) <= 100
+
+
+# ---------------------------------------------------------------- the file as a whole
+
+
+def test_load_reads_a_file(tmp_path):
+    (tmp_path / "cluster.toml").write_text(TEXT)
+    assert load(tmp_path / "cluster.toml") == CLUSTER
+
+
+@pytest.mark.parametrize("what", ["missing", "a directory"])
+def test_a_file_that_can_not_be_read_is_refused(tmp_path, what):
+    with pytest.raises(ClusterFileError):
+        load(tmp_path if what == "a directory" else tmp_path / "none.toml")
+
+
+def test_the_error_of_load_lists_every_problem(tmp_path):
+    bad = TEXT.replace('"data"', '"dada"').replace("port = 4222", 'port = "x"')
+    path = tmp_path / "cluster.toml"
+    path.write_text(bad)
+    problems = read(bad.encode()).problems
+    assert len(problems) == 3
+    with pytest.raises(ClusterFileError) as caught:
+        load(path)
+    assert all(str(problem) in str(caught.value) for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("data", "fault", "line"),
+    [
+        (b"", Fault.EMPTY, None),
+        (b" \n\n", Fault.EMPTY, None),
+        (b"[cluster]\nname = 'sh\xffop'\n", Fault.NOT_TEXT, 2),
+        (b"[cluster\n", Fault.NOT_TOML, None),
+        (b"a = " + b"[" * 100_000, Fault.NOT_TOML, None),
+        (b"a = " + b"9" * 5_000, Fault.NOT_TOML, None),
+    ],
+)
+def test_what_is_no_cluster_file_at_all_is_one_problem(data, fault, line):
+    (problem,) = read(data).problems
+    assert (problem.fault, problem.line) == (fault, line)
+
+
+def test_a_file_cut_short_anywhere_is_refused_or_at_least_warned_of():
+    data = TEXT.encode()
+    for end in range(len(data)):
+        reading = read(data[:end])
+        if not reading.problems and not data[:end].endswith(b"\n"):
+            assert [w.fault for w in reading.warnings] == [Fault.NO_LAST_NEWLINE], end
+        if reading.cluster:
+            assert [m.name for m in reading.cluster.members] == ["a", "b", "w"]
+
+
+def test_a_byte_order_mark_is_harmless():
+    assert read(b"\xef\xbb\xbf" + TEXT.encode()).cluster == CLUSTER
+
+
+# ---------------------------------------------------------------- one slip, one problem, at its place
+
+
+def _line_of(text: str, needle: str) -> int:
+    return text[: text.index(needle)].count("\n") + 1
+
+
+B, W = ("member", 1), ("member", 2)
+Q, R = ("queue_manager", 0), ("queue_manager", 1)
+
+SLIPS = [
+    # before, after, place, fault
+    ("[cluster]", "[clutser]\nx = 1\n[cluster]", ("clutser",), Fault.UNKNOWN_KEY),
+    ('name = "shop"', 'name = "my shop"', ("cluster", "name"), Fault.BAD_NAME),
+    ('name = "shop"', 'name = "shop"\nnmae = "shop"', ("cluster", "nmae"), Fault.UNKNOWN_KEY),
+    ('name = "shop"', "", ("cluster", "name"), Fault.MISSING),
+    (f'id = "{ID}"', 'id = "x"', ("cluster", "id"), Fault.BAD_VALUE),
+    ('name = "w"', 'name = "-w"', (*W, "name"), Fault.BAD_NAME),
+    ('name = "w"', 'name = "A"', (*W, "name"), Fault.DUPLICATE),
+    ('"127.0.60.2", "127.0.60.102"', '"127.0.60.1"', (*B, "addresses"), Fault.DUPLICATE),
+    ('"127.0.60.2", "127.0.60.102"', '"127.0.60.2", "127.0.60.2"', (*B, "addresses"), Fault.DUPLICATE),
+    ('"127.0.60.2", "127.0.60.102"', "", (*B, "addresses"), Fault.BAD_VALUE),
+    ('"127.0.60.2", "127.0.60.102"', '"0.0.0.0"', (*B, "addresses"), Fault.BAD_VALUE),
+    ('"127.0.60.2", "127.0.60.102"', '"127.0.60.2:7400"', (*B, "addresses"), Fault.BAD_VALUE),
+    ('"127.0.60.2", "127.0.60.102"', '"127.0.60.300"', (*B, "addresses"), Fault.BAD_VALUE),
+    ('["127.0.60.2", "127.0.60.102"]', '"127.0.60.2"', (*B, "addresses"), Fault.WRONG_TYPE),
+    ("heartbeat_port = 7500", "heartbeat_port = 0", (*W, "heartbeat_port"), Fault.BAD_VALUE),
+    ("heartbeat_port = 7500", "heartbeat_port = true", (*W, "heartbeat_port"), Fault.WRONG_TYPE),
+    ("heartbeat_port = 7500", "health_port = 7401", (*W, "health_port"), Fault.DUPLICATE),
+    ("heartbeat_port = 7500", "heartbeatport = 7500", (*W, "heartbeatport"), Fault.UNKNOWN_KEY),
+    ('role = "witness"', 'role = "judge"', (*W, "role"), Fault.WRONG_TYPE),
+    ('profile = "fast"', 'profile = "fsat"', ("timing", "profile"), Fault.TIMING),
+    ('profile = "fast"', "evict_after = 4", ("timing",), Fault.TIMING),
+    ('profile = "fast"', "interval_ms = 0.5", ("timing", "interval_ms"), Fault.WRONG_TYPE),
+    ('profile = "fast"', "interval = 100", ("timing", "interval"), Fault.UNKNOWN_KEY),
+    ("[store]", '[store]\nendpoints = ["10.0.0.9"]', ("store", "endpoints"), Fault.BAD_VALUE),
+    ("[store]", '[store]\npassword_file = "/x"', ("store", "username"), Fault.MISSING),
+    ('name = "bills"', 'name = "Orders"', (*R, "name"), Fault.DUPLICATE),
+    ('kind = "nats"', "", (*Q, "kind"), Fault.MISSING),
+    ("port = 1883", "port = 4222", (*R, "port"), Fault.DUPLICATE),
+    ("port = 1883", "port = 7401", (*R, "port"), Fault.DUPLICATE),
+    ("port = 1883", "port = 70000", (*R, "port"), Fault.BAD_VALUE),
+    ("port = 1883", "port = 1883\nstart_timeout_s = nan", (*R, "start_timeout_s"), Fault.BAD_VALUE),
+    ("port = 1883", "port = 1883\nrestart_limit = -1", (*R, "restart_limit"), Fault.BAD_VALUE),
+    ("port = 1883", "port = 1883\nstop_timeout_s = 1979-05-27", (*R, "stop_timeout_s"), Fault.WRONG_TYPE),
+    ('preferred = ["b", "a"]', 'preferred = ["b", "w"]', (*Q, "preferred"), Fault.NOT_A_DATA_MEMBER),
+    ('preferred = ["b", "a"]', 'preferred = ["b", "b"]', (*Q, "preferred"), Fault.DUPLICATE),
+    ("mount = true", "mounted = true", (*Q, "storage", "mounted"), Fault.UNKNOWN_KEY),
+    ("mount = true", 'kind = "drdb"', (*Q, "storage", "kind"), Fault.BAD_VALUE),
+    ('path = "/shared/bills"', 'path = "shared/bills"', (*R, "storage", "path"), Fault.BAD_VALUE),
+    ('path = "/shared/bills"', 'path = "/shared/../bills"', (*R, "storage", "path"), Fault.BAD_VALUE),
+    ('path = "/shared/bills"', 'path = "/"', (*R, "storage", "path"), Fault.BAD_VALUE),
+    ('path = "/shared/bills"', 'path = "//shared/./or\\"dérs/"', (*R, "storage", "path"), Fault.DUPLICATE),
+    ('path = "/shared/bills"', 'path = "/shared"', (*R, "storage", "path"), Fault.DUPLICATE),
+    ('path = "/shared/bills"', "", (*R, "storage", "path"), Fault.MISSING),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "place", "fault"), SLIPS)
+def test_a_slip_is_told_at_its_place(before, after, place, fault):
+    assert TEXT.count(f"\n{before}") + TEXT.count(f" = [{before}]") + TEXT.count(f" = {before}\n") >= 1
+    bad = TEXT.replace(before, after, 1)
+    (problem,) = read(bad.encode()).problems
+    assert (problem.path, problem.fault) == (place, fault)
+
+
+def test_a_problem_has_the_line_of_its_key_or_of_the_table_that_lacks_it():
+    bad = TEXT.replace("heartbeat_port = 7500", "heartbeat_port = 0").replace('kind = "nats"\n', "")
+    lines = {problem.path: problem.line for problem in read(bad.encode()).problems}
+    assert lines == {
+        (*W, "heartbeat_port"): _line_of(bad, "heartbeat_port = 0"),
+        (*Q, "kind"): _line_of(bad, "[[queue_manager]]"),
+    }
+
+
+def test_many_slips_are_told_together():
+    bad = TEXT
+    for before, after in [
+        ('name = "shop"', "name = 1"),
+        ('name = "b"', 'name = "a"'),
+        ("heartbeat_port = 7500", "heartbeat_prt = 7500"),
+        ("port = 1883", "port = 4222"),
+        ('profile = "fast"', "kill_ms = 5000"),
+    ]:
+        bad = bad.replace(before, after, 1)
+    assert faults(bad) == {
+        ("cluster", "name"): Fault.WRONG_TYPE,
+        ("timing",): Fault.TIMING,
+        (*B, "name"): Fault.DUPLICATE,
+        (*W, "heartbeat_prt"): Fault.UNKNOWN_KEY,
+        (*Q, "preferred"): Fault.NOT_A_DATA_MEMBER,  # b is gone
+        (*R, "port"): Fault.DUPLICATE,
+    }
+
+
+# ---------------------------------------------------------------- who votes
+
+
+def _cluster_of(*roles: Role) -> str:
+    members = [MemberSpec(name=f"m{i}", role=role, addresses=(f"127.0.60.{i + 1}",)) for i, role in enumerate(roles)]
+    return template("shop", ID, members)
+
+
+D, V = Role.DATA, Role.WITNESS
+
+
+@pytest.mark.parametrize(
+    ("roles", "fault"),
+    [
+        ((), "member_count"),
+        ((D,), "member_count"),
+        ((D, D), "member_count"),
+        ((D, D, D, V), "member_count"),
+        ((V, V, V), "no_data_member"),
+        ((D, D, V), None),
+        ((D, D, D, V, V), None),
+    ],
+)
+def test_the_voters_are_odd_in_number_and_one_of_them_holds_data(roles, fault):
+    assert faults(_cluster_of(*roles)) == ({("member",): fault} if fault else {})
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (_cluster_of(D, V, V), Fault.ONE_DATA_MEMBER),
+        (_cluster_of(*[D] * 9), Fault.MANY_MEMBERS),
+        (_cluster_of(D, D, V).replace("127.0.60.1", "alpha.example"), Fault.HOST_NAME),
+    ],
+)
+def test_what_is_legal_but_unwise_is_a_warning(text, fault):
+    reading = read(text.encode())
+    assert reading.cluster is not None
+    assert [w.fault for w in reading.warnings] == [fault]
+
+
+@pytest.mark.parametrize("text", ["member = 1\n", "[member]\nname = 'a'\n", "member = [1, 2, 3]\n", "cluster = 3\n"])
+def test_a_table_of_the_wrong_shape_is_told_and_never_raises(text):
+    assert Fault.WRONG_TYPE in faults(text).values()
