@@ -36,6 +36,8 @@ class LinkCounters(Struct):
     replayed: int = 0
     malformed: int = 0
     send_errors: int = 0
+    unmet: int = 0  # authentic, from a process not met yet or long gone; answered, not delivered
+    hellos: int = 0  # answers from a process not met before
 
 
 class Link(Protocol):

@@ -1,0 +1,146 @@
+"""UDP links between real sockets."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from standfast.errors import MachineError
+from standfast.links.frame import KEY_BYTES
+from standfast.links.udp import DRAIN, UdpLinks
+from standfast.model.cluster import Cluster, MemberSpec, Role
+from standfast.model.messages import Ack, Message
+
+KEY = bytes(KEY_BYTES)
+PORT = 7400
+
+
+def cluster(**addresses: tuple[str, ...]) -> Cluster:
+    return Cluster(
+        name="t",
+        id="t-1",
+        members=tuple(
+            MemberSpec(name=name, role=Role.DATA, addresses=at, heartbeat_port=PORT) for name, at in addresses.items()
+        ),
+    )
+
+
+TWO_LINKS = cluster(a=("127.0.30.1", "127.0.30.11"), b=("127.0.30.2", "127.0.30.12"), w=("127.0.30.3",))
+
+
+class Member:
+    """A member with real sockets and a box for what it hears."""
+
+    def __init__(self, of: Cluster, name: str) -> None:
+        self.name = name
+        self.links = UdpLinks(of, name, KEY)
+        self.box: asyncio.Queue[Message] = asyncio.Queue()
+
+    def say(self, to: str, number: int) -> None:
+        self.links.send(to, Ack(sender=self.name, incarnation=1, sent_ns=number, term_ns=1))
+
+    async def hears(self, number: int) -> None:
+        async with asyncio.timeout(5):
+            while (await self.box.get()).sent_ns != number:
+                pass
+
+
+@asynccontextmanager
+async def members(of: Cluster, *names: str) -> AsyncIterator[list[Member]]:
+    made = [Member(of, name) for name in names]
+    try:
+        for member in made:
+            await member.links.open(member.box.put_nowait)
+        yield made
+    finally:
+        for member in made:
+            member.links.close()
+
+
+async def settle(a: Member, b: Member) -> None:
+    """Speak until heard on every path, as heartbeats do."""
+    async with asyncio.timeout(5):
+        while not all(path.heard_ns for path in b.links.paths if path.peer.member == a.name):
+            a.say(b.name, -1)
+            await asyncio.sleep(0)
+
+
+async def test_a_message_goes_over_every_link_and_each_path_knows_when_it_was_heard() -> None:
+    async with members(TWO_LINKS, "a", "b", "w") as (a, b, w):
+        await settle(a, b)
+        a.say("b", 7)
+        await b.hears(7)
+        await b.hears(7)
+        assert [(path.local, path.remote) for path in b.links.paths if path.peer.member == "a"] == [
+            ("127.0.30.2", "127.0.30.1"),
+            ("127.0.30.12", "127.0.30.11"),
+        ]
+        await settle(a, w)
+        await settle(w, a)
+        assert len([p for p in w.links.paths if p.peer.member == "a"]) == 2, "one address, reached from both"
+        assert a.links.counters.send_errors == 0
+
+
+async def test_one_link_is_enough() -> None:
+    async with members(TWO_LINKS, "a", "b") as (a, b):
+        await settle(a, b)
+        asyncio.get_running_loop().remove_reader(b.links._sockets[0])
+        a.say("b", 8)
+        await b.hears(8)
+        assert b.box.empty()
+
+
+async def test_a_restarted_member_is_heard_again() -> None:
+    async with members(TWO_LINKS, "b") as (b,):
+        for life in range(3):
+            async with members(TWO_LINKS, "a") as (a,):
+                for path in b.links.paths:
+                    path.heard_ns = 0
+                await settle(a, b)
+                a.say("b", life)
+                await b.hears(life)
+
+
+async def test_a_flood_of_junk_leaves_the_loop_room_and_the_members_in_touch() -> None:
+    async with members(TWO_LINKS, "a", "b") as (a, b):
+        await settle(a, b)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            for size in range(DRAIN + 30):
+                stranger.sendto(bytes(size), ("127.0.30.2", PORT))
+        while not b.links.counters.malformed:  # noqa: ASYNC110 - counts turns of the loop
+            await asyncio.sleep(0)
+        assert b.links.counters.malformed == DRAIN, "one turn of the loop reads no more"
+        a.say("b", 9)
+        await b.hears(9)
+
+
+async def test_sending_never_raises_and_counts_what_failed() -> None:
+    lost = cluster(a=("127.0.30.1",), b=("203.0.113.9",), w=("127.0.30.3",))
+    async with members(lost, "a") as (a,):
+        a.say("b", 1)  # a socket bound to the loopback address cannot reach another network
+        a.links.send("w", Ack(sender="x" * 70_000, incarnation=1, sent_ns=1, term_ns=1))
+        assert a.links.counters.send_errors == 2
+    a.say("w", 2)
+    assert a.links.counters.send_errors == 3
+
+
+async def test_a_taken_port_is_told_and_nothing_stays_open() -> None:
+    async with members(TWO_LINKS, "a"):
+        second = UdpLinks(cluster(a=("127.0.30.9", "127.0.30.11"), b=("127.0.30.2",)), "a", KEY)
+        with pytest.raises(MachineError):
+            await second.open(lambda _: None)
+        assert not second._sockets
+
+
+@pytest.mark.parametrize("address", ["203.0.113.9", "no.such.host"])
+async def test_an_address_that_is_not_of_this_machine_is_told(address: str) -> None:
+    with pytest.raises(MachineError):
+        await UdpLinks(cluster(a=(address,), b=("127.0.30.2",)), "a", KEY).open(lambda _: None)
+
+
+def test_the_room_asks_no_wall_clock() -> None:
+    room = Path(__file__).parents[2] / "standfast" / "links"
+    assert not [file.name for file in room.glob("*.py") if "time.time(" in file.read_text()]
