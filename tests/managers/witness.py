@@ -1,0 +1,58 @@
+"""Stores and reads back messages with the usual client library of each broker: an independent witness of its data."""
+
+from collections.abc import Awaitable, Callable
+
+import aiomqtt
+import nats
+from msgspec import Struct
+
+from standfast.ports import Place
+
+TOPIC, SESSION = "kept", "keeper"
+
+
+class Witness(Struct, frozen=True):
+    store: Callable[[Place, list[bytes]], Awaitable[None]]
+    stored: Callable[[Place, int], Awaitable[list[bytes]]]
+
+
+async def _store_nats(place: Place, messages: list[bytes]) -> None:
+    client = await nats.connect(f"nats://{place.address}:{place.port}")
+    stream = client.jetstream()
+    await stream.add_stream(name="KEPT", subjects=["kept"])
+    for message in messages:
+        await stream.publish("kept", message)
+    await client.close()
+
+
+async def _stored_nats(place: Place, count: int) -> list[bytes]:
+    client = await nats.connect(f"nats://{place.address}:{place.port}")
+    stream = client.jetstream()
+    found = [(await stream.get_msg("KEPT", seq=n + 1)).data or b"" for n in range(count)]
+    await client.close()
+    return found
+
+
+def _session(place: Place) -> aiomqtt.Client:
+    return aiomqtt.Client(place.address, place.port, identifier=SESSION, clean_session=False)
+
+
+async def _store_mqtt(place: Place, messages: list[bytes]) -> None:
+    async with _session(place) as keeper:
+        await keeper.subscribe(TOPIC, qos=1)
+    async with aiomqtt.Client(place.address, place.port) as client:
+        for message in messages:
+            await client.publish(TOPIC, message, qos=1)
+
+
+async def _stored_mqtt(place: Place, count: int) -> list[bytes]:
+    found: list[bytes] = []
+    async with _session(place) as keeper:
+        async for message in keeper.messages:
+            found.append(bytes(message.payload))
+            if len(found) == count:
+                break
+    return found
+
+
+WITNESSES = {"nats": Witness(_store_nats, _stored_nats), "mosquitto": Witness(_store_mqtt, _stored_mqtt)}
