@@ -36,7 +36,6 @@ class Fault(StrEnum):
     # warnings: legal, but worth a look
     ONE_DATA_MEMBER = "one_data_member"
     MANY_MEMBERS = "many_members"
-    HOST_NAME = "host_name"
     NO_LAST_NEWLINE = "no_last_newline"  # the file may have been cut short
 
 

@@ -23,8 +23,6 @@ MAX_PORT = 65_535
 STORAGE_KINDS = ("directory",)
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\Z")
-_HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*\Z")
-_DIGITS_AND_DOTS = re.compile(r"[0-9.]+\Z")
 _TCP_PORTS = ("store_client_port", "store_peer_port", "health_port")
 _PORTS = ("heartbeat_port", *_TCP_PORTS)
 
@@ -59,15 +57,6 @@ def warnings(cluster: Cluster, text: str) -> Iterator[Problem]:
             ("member",),
             f"{len(cluster.members)} members vote: more than {MAX_MEMBERS} make decisions slower, not safer.",
         )
-    for number, member in enumerate(cluster.members):
-        names = [address for address in member.addresses if not _is_ip(address)]
-        if names:
-            yield Problem(
-                Fault.HOST_NAME,
-                ("member", number, "addresses"),
-                f"{names[0]} is a host name: a name service that fails then takes the cluster with it. "
-                "Prefer addresses, or keep the names in /etc/hosts.",
-            )
     if not text.endswith("\n"):
         yield Problem(
             Fault.NO_LAST_NEWLINE,
@@ -116,26 +105,20 @@ def _name(path: Path, name: str) -> Iterator[Problem]:
         )
 
 
-def _is_ip(address: str) -> bool:
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return True
-
-
 def _address(path: Path, address: str) -> Iterator[Problem]:
-    """An address that others can connect to: no port in it, not a wildcard."""
-    if _is_ip(address):
-        if ipaddress.ip_address(address).is_unspecified:
-            yield Problem(
-                Fault.BAD_VALUE, path, f"{address} means every address: give the one that the others reach it at."
-            )
-    elif not _HOST.match(address) or _DIGITS_AND_DOTS.match(address):
+    """An address that others can connect to. No host names: a name service must not decide who hears whom."""
+    try:
+        wildcard = ipaddress.ip_address(address).is_unspecified
+    except ValueError:
         yield Problem(
             Fault.BAD_VALUE,
             path,
-            f"{address!r} is neither an IP address nor a host name: give it without port, brackets or netmask.",
+            f"{address!r} is no IP address: give it in figures, without port, brackets or netmask, and no host name.",
+        )
+        return
+    if wildcard:
+        yield Problem(
+            Fault.BAD_VALUE, path, f"{address} means every address: give the one that the others reach it at."
         )
 
 

@@ -1,0 +1,127 @@
+"""What would be left: whether a member may be stopped, and whether the cluster could lose one more.
+
+Pure arithmetic over what is seen now. It guarantees nothing about the next moment: a member that is well at the
+answer may die during the stop. It counts a member only when it is online and heard, so it errs on the safe side.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+
+class Situation(Struct, frozen=True, kw_only=True):
+    """What is known when the question is asked.
+
+    Attributes:
+        members: names of all voters, whatever their state.
+        up: those of them that are online and heard.
+        able: for each queue manager the members in `up` that could run it, or do.
+        owners: for each queue manager that is placed, its owner.
+        frozen: nothing is moved or taken over until the cluster is thawed.
+    """
+
+    members: tuple[str, ...]
+    up: frozenset[str]
+    able: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
+    frozen: bool = False
+
+    @property
+    def majority(self) -> int:
+        """How many members are a majority."""
+        return len(self.members) // 2 + 1
+
+
+class Cost(StrEnum):
+    """What the absence of members costs."""
+
+    NO_MAJORITY = "no_majority"  # fewer than a majority are left: every queue manager stops
+    NOWHERE_TO_RUN = "nowhere_to_run"  # a queue manager has no member left that could run it
+    FROZEN = "frozen"  # another member could run it, but nothing is moved while frozen
+
+
+class Reason(Struct, frozen=True):
+    """One cost.
+
+    Attributes:
+        cost: which.
+        subject: the queue manager, or the member whose loss brings it.
+        left: members left, of whom `needed` are needed.
+        needed: see left.
+    """
+
+    cost: Cost
+    subject: str
+    left: int
+    needed: int
+
+
+class Safety(Struct, frozen=True, kw_only=True):
+    """The answer to `can_stop`.
+
+    Attributes:
+        member: the one to stop.
+        up: whether it counts as up now; stopping one that does not costs nothing new.
+        majority_kept: whether the others are a majority.
+        survives_one_more: whether, without it, any one further loss would cost nothing.
+        reasons: costs of the stop itself; empty when it is safe.
+        further: costs of the first further loss of each member that would bring one; the subject is that member.
+    """
+
+    member: str
+    up: bool
+    majority_kept: bool
+    survives_one_more: bool
+    reasons: tuple[Reason, ...]
+    further: tuple[Reason, ...]
+
+    @property
+    def safe(self) -> bool:
+        """Whether the stop itself costs nothing: the majority is kept and every queue manager can run."""
+        return not self.reasons
+
+
+def can_stop(situation: Situation, member: str) -> Safety:
+    """Whether `member` may be stopped now; raises KeyError when the cluster has no such member.
+
+    A queue manager that can run nowhere already is not counted against the stop.
+    """
+    if member not in situation.members:
+        raise KeyError(member)
+    reasons = _new_costs(situation, {member})
+    further = tuple(weak_points(situation, without=member))
+    return Safety(
+        member=member,
+        up=member in situation.up,
+        majority_kept=len(situation.up - {member}) >= situation.majority,
+        survives_one_more=not further,
+        reasons=reasons,
+        further=further,
+    )
+
+
+def weak_points(situation: Situation, without: str = "") -> Iterable[Reason]:
+    """For each member whose sudden loss would cost something (`without` being gone already): the first cost.
+
+    Empty: any one member can be lost.
+    """
+    for other in sorted(situation.up - {without}):
+        costs = _new_costs(situation, {without, other})
+        if costs:
+            yield Reason(costs[0].cost, other, costs[0].left, costs[0].needed)
+
+
+def _new_costs(situation: Situation, gone: set[str]) -> tuple[Reason, ...]:
+    """What the absence of these members costs, beyond the queue managers that can run nowhere anyway."""
+    left = len(situation.up - gone)
+    if left < situation.majority:
+        return (Reason(Cost.NO_MAJORITY, "", left, situation.majority),)
+    costs: list[Reason] = []
+    for qm, able in sorted(situation.able.items()):
+        remaining = len(able - gone)
+        if able and not remaining:
+            costs.append(Reason(Cost.NOWHERE_TO_RUN, qm, 0, 1))
+        elif situation.frozen and situation.owners.get(qm) in gone:
+            costs.append(Reason(Cost.FROZEN, qm, remaining, 1))
+    return tuple(costs)
