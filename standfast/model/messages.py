@@ -16,8 +16,9 @@ class Refusal(StrEnum):
 
 
 class Vote(Struct, frozen=True, array_like=True):
-    """A promise: the voter's grant to the member has lapsed, and it acknowledges it no more while
-    the member's record is still at this ballot (a revision).
+    """A promise to acknowledge the member no more while its record is at this ballot (a revision).
+
+    Given only after the voter's grant to that member has lapsed.
     """
 
     member: str
@@ -30,11 +31,13 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
     Attributes:
         sender: name of the member.
         incarnation: of the sender; 0 before it has joined.
+        process: random, one for each start of the daemon.
         seq: grows with every heartbeat of one process; older ones than seen are ignored.
         sent_ns: the sender's own clock, given back in the acknowledgement; meaningless elsewhere.
         term_ns: length of the lease asked for, in nanoseconds.
         hears: bit mask over the members sorted by name: whom the sender heard within the doubt time.
-        revision: of the sender's view; a larger one than its own makes the receiver read the store.
+        newest: revision of the newest record in the sender's view; a larger one than its own makes the
+            receiver read the store.
         able: whether the sender may act as coordinator (start-up promise kept, store in reach).
         leased: whether the sender holds a lease long enough to start queue managers.
         votes: lapse votes in force.
@@ -44,11 +47,12 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
 
     sender: str
     incarnation: int
+    process: int
     seq: int
     sent_ns: int
     term_ns: int
     hears: int
-    revision: int
+    newest: int
     able: bool
     leased: bool
     votes: tuple[Vote, ...] = ()

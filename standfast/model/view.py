@@ -31,7 +31,8 @@ class View(Struct, frozen=True, kw_only=True):
     """A picture of the store at one revision. Never changed: `merged` makes the next one.
 
     Attributes:
-        revision: everything up to it is in this view.
+        revision: the store's when it was read; every record changed up to it is in this view.
+        newest: revision of the record that changed last.
         members: by name.
         assignments: by queue manager.
         specs: by queue manager.
@@ -40,6 +41,7 @@ class View(Struct, frozen=True, kw_only=True):
     """
 
     revision: int = 0
+    newest: int = 0
     members: Mapping[str, Kept[MemberRecord]] = field(default_factory=dict)
     assignments: Mapping[str, Kept[Assignment]] = field(default_factory=dict)
     specs: Mapping[str, Kept[QueueManagerSpec]] = field(default_factory=dict)
@@ -53,7 +55,9 @@ class View(Struct, frozen=True, kw_only=True):
         """
         tables: dict[str, dict[str, Kept[Record]]] = {}
         single: dict[str, Kept[Record] | None] = {ORDERS_KEY: self.orders, SETTINGS_KEY: self.settings}  # type: ignore[dict-item]
+        newest = self.newest
         for key, record, changed in changes:
+            newest = max(newest, changed)
             room, _, name = key.partition("/")
             if not name:
                 held = single[key]
@@ -68,6 +72,7 @@ class View(Struct, frozen=True, kw_only=True):
                 table[name] = Kept(record, changed)
         return View(
             revision=max(self.revision, revision),
+            newest=newest,
             members=cast("Mapping[str, Kept[MemberRecord]]", tables.get("members", self.members)),
             assignments=cast("Mapping[str, Kept[Assignment]]", tables.get("assignments", self.assignments)),
             specs=cast("Mapping[str, Kept[QueueManagerSpec]]", tables.get("specs", self.specs)),

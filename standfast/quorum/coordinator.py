@@ -1,0 +1,123 @@
+"""What the coordinator does: doubts, evicts, takes back, and places what has no living owner.
+
+The coordinator is a rank, not an election: the first in rank (witnesses, then data members, by name) that is able
+and heard. Two at once are harmless, because every step is a guarded transaction.
+"""
+
+from collections.abc import Iterator
+
+from standfast.model.cluster import Cluster
+from standfast.model.events import EventKind
+from standfast.model.records import BALLOT, Assignment, MemberRecord, MemberState, Phase, Transaction
+from standfast.model.view import Kept, View
+from standfast.quorum import transactions as tx
+from standfast.quorum.arbiter import Judgement, arbitrate
+from standfast.quorum.grants import Grants
+from standfast.quorum.hearing import Hearing
+from standfast.quorum.placement import Candidate, place
+from standfast.quorum.signals import Transact
+
+MOVES_PER_TRANSACTION = 30
+"""Assignments given away within one transaction; etcd's default limit is 128 operations. The rest follow at once."""
+
+
+class Coordinator:
+    """The coordinating part of member `me`."""
+
+    def __init__(self, me: str, cluster: Cluster, hearing: Hearing, grants: Grants) -> None:
+        self._me = me
+        self._cluster = cluster
+        self._rank = cluster.rank
+        self._majority = cluster.majority
+        self._hearing = hearing
+        self._grants = grants
+
+    def acting(self, now_ns: int, *, able: bool) -> bool:
+        """Whether this member is the one to act now."""
+        if not able or self._hearing.contacts(self._me, now_ns)[0] < self._majority:
+            return False
+        for name in self._rank:
+            if name == self._me:
+                return True
+            heartbeat = self._hearing.fresh(name, now_ns)
+            if heartbeat is not None and heartbeat.able:
+                return False
+        return False
+
+    def decide(self, view: View, candidates: dict[str, Candidate], now_ns: int) -> Iterator[Transact]:
+        """Every transaction that is due now."""
+        founding = tx.found(self._cluster, view)
+        if founding is not None:
+            yield Transact("found", founding)
+        judgements = arbitrate(view.members, self._me, self._hearing, self._majority, now_ns)
+        for name, judgement in judgements.items():
+            yield from self._member(view, view.members[name], judgement, candidates, now_ns)
+        if not view.orders.record.frozen:
+            yield from self._place(view, candidates)
+
+    def _member(
+        self,
+        view: View,
+        kept: Kept[MemberRecord],
+        judgement: Judgement,
+        candidates: dict[str, Candidate],
+        now_ns: int,
+    ) -> Iterator[Transact]:
+        name, state = kept.record.name, kept.record.state
+        frozen = view.orders.record.frozen
+        if state in BALLOT and not frozen:
+            proof = self._proof(kept, now_ns)
+            if proof:
+                yield Transact(f"evict:{name}", self._evict(view, kept, proof, candidates))
+                return
+        if state is MemberState.IN_DOUBT and judgement is Judgement.FINE:
+            back = tx.member_state(kept, MemberState.ONLINE, EventKind.MEMBER_BACK, "heard_again")
+            yield Transact(f"back:{name}", back)
+        elif frozen or judgement is Judgement.FINE:
+            return
+        elif state is MemberState.ONLINE and judgement is Judgement.SILENT:
+            doubt = tx.member_state(kept, MemberState.IN_DOUBT, EventKind.MEMBER_IN_DOUBT, "silent")
+            yield Transact(f"doubt:{name}", doubt)
+        elif state is not MemberState.EVICTING and judgement is Judgement.DEAF:
+            verdict = tx.member_state(kept, MemberState.EVICTING, EventKind.MEMBER_TOLD_TO_GO, "hears_no_majority")
+            yield Transact(f"doubt:{name}", verdict)
+
+    def _proof(self, kept: Kept[MemberRecord], now_ns: int) -> str:
+        """What proves that the member's lease is over: its own word, or a majority of lapse votes; else empty."""
+        name, ballot = kept.record.name, kept.revision
+        peers = self._hearing.peers
+        own = peers[name].heartbeat
+        if own is not None and own.stopped == ballot and own.incarnation == kept.record.incarnation:
+            return "stopped"
+        votes = int(self._grants.vote(name, ballot, now_ns))
+        for voter, peer in peers.items():
+            if voter != name and peer.heartbeat is not None:
+                votes += any(v.member == name and v.ballot == ballot for v in peer.heartbeat.votes)
+        return "lapsed" if votes >= self._majority else ""
+
+    def _evict(self, view: View, kept: Kept[MemberRecord], proof: str, candidates: dict[str, Candidate]) -> Transaction:
+        moves: list[tuple[Kept[Assignment], Kept[MemberRecord]]] = []
+        among = {name: c for name, c in candidates.items() if name != kept.record.name}
+        for held in view.assignments.values():
+            if held.record.owner != kept.record.name or len(moves) == MOVES_PER_TRANSACTION:
+                continue
+            chosen = place(view.specs[held.record.qm].record, held.record, among)
+            if chosen is not None:
+                chosen.load += 1
+                moves.append((held, view.members[chosen.name]))
+        return tx.evict(kept, kept.record.reason, moves, {"proof": proof})
+
+    def _place(self, view: View, candidates: dict[str, Candidate]) -> Iterator[Transact]:
+        for qm, held in view.assignments.items():
+            if not view.orphaned(held.record):
+                continue
+            chosen = place(view.specs[qm].record, held.record, candidates)
+            if chosen is not None:
+                chosen.load += 1
+                reason = held.record.reason if held.record.owner is None else f"{held.record.owner}_gone"
+                yield Transact(f"place:{qm}", tx.assign(held, view.members[chosen.name], reason or "first_start"))
+            elif held.record.phase is not Phase.GIVEN_UP and self._all_failed(held.record.failed_on, candidates):
+                yield Transact(f"place:{qm}", tx.give_up(held))
+
+    def _all_failed(self, failed_on: tuple[str, ...], candidates: dict[str, Candidate]) -> bool:
+        return bool(failed_on) and all(name in failed_on for name in candidates)

@@ -1,0 +1,309 @@
+"""The member core: `step(now, input) -> effects`. The whole protocol of one member, without clock, I/O or await.
+
+Guarantees, together with the warden that enforces the lease's end: see design section 2, promises 1 to 3 and 5.
+Every decision is made anew from what is known (level-triggered): nothing here waits for a particular answer.
+
+The runtime, or the simulator, carries out the effects and gives their results back as inputs. It calls `step` with
+`Woke` at `wake_at_ns` at the latest.
+"""
+
+from msgspec import Struct
+
+from standfast.model.cluster import Cluster
+from standfast.model.events import Event, EventKind
+from standfast.model.messages import Ack, Heartbeat, Refusal
+from standfast.model.records import BALLOT, Outcome
+from standfast.model.view import View
+from standfast.quorum import signals as sig
+from standfast.quorum.coordinator import Coordinator
+from standfast.quorum.desk import Desk
+from standfast.quorum.grants import Grants
+from standfast.quorum.hearing import Hearing
+from standfast.quorum.keeper import Keeper, Standing
+from standfast.quorum.lease import Lease
+from standfast.quorum.membership import Membership
+from standfast.quorum.orders import transaction_for
+from standfast.quorum.placement import ALL, Candidate, candidates
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """Who this member is.
+
+    Attributes:
+        name: in the cluster file.
+        machine: random, kept in the state directory: tells the same machine from a namesake.
+        process: random, one for each start of the daemon.
+    """
+
+    name: str
+    machine: str
+    process: int
+
+
+class Core:
+    """One member. `now_ns` is its clock at the start; `term_ceiling_ns` the longest term that any member may hold."""
+
+    def __init__(self, identity: Identity, cluster: Cluster, now_ns: int, term_ceiling_ns: int = 0) -> None:
+        timing = cluster.timing
+        self.identity = identity
+        self.me = identity.name
+        self.cluster = cluster
+        self.desk = Desk(now_ns, timing.term_ns, timing.interval_ns)
+        self.membership = Membership(self.me, cluster.member(self.me).role, identity.machine)
+        self.hearing = Hearing(self.me, [m.name for m in cluster.members], now_ns, timing.in_doubt_ns)
+        self.grants = Grants(now_ns, max(term_ceiling_ns, timing.term_ns))
+        self.lease = Lease(len(cluster.members))
+        self.keeper = Keeper(self.me, cluster)
+        self.coordinator = Coordinator(self.me, cluster, self.hearing, self.grants)
+        self.leased = False
+        """Whether the lease lasts longer than the stop budget, so that queue managers may run."""
+        self.wake_at_ns = now_ns
+        self._interval_ns = timing.interval_ns
+        self._term_ns = timing.term_ns
+        self._stop_ns = timing.stop_ns
+        self._gap_ns = timing.in_doubt_ns
+        self._last_ns = self._beat_at_ns = now_ns
+        self._seq = 0
+        self._said: tuple[object, ...] = ()
+        self._unfit: tuple[str, ...] = ()
+        self._read_once = False
+        self._out: list[sig.Effect] = []
+
+    @property
+    def view(self) -> View:
+        """What this member knows of the store."""
+        return self.desk.view
+
+    @property
+    def able(self) -> bool:
+        """Whether it may act as coordinator: the restart rule is fulfilled and the store in reach."""
+        return self.desk.ok and self.grants.ready(self._last_ns)
+
+    # ------------------------------------------------------------ step
+
+    def step(self, now_ns: int, given: sig.Input) -> list[sig.Effect]:
+        """Take one input at this moment; the orders that follow from it, in the order to carry them out."""
+        out = self._out = []
+        if now_ns - self._last_ns > self._gap_ns:
+            self.hearing.forgive(now_ns)
+        self._last_ns = now_ns
+        if type(given) is sig.Received:
+            if not self._received(given.message, now_ns):
+                return out
+        elif type(given) is not sig.Woke:
+            self._fact(given, now_ns)
+        self._decide(now_ns)
+        return out
+
+    def _fact(self, given: sig.Input, now_ns: int) -> None:
+        match given:
+            case sig.ViewRead(view):
+                self._view_read(view, now_ns)
+            case sig.ReadFailed():
+                self.desk.read_failed(now_ns)
+            case sig.Transacted(tag, outcome, revision):
+                self._transacted(tag, outcome, revision, now_ns)
+            case sig.Launched(qm, epoch):
+                self.keeper.launched(qm, epoch, now_ns)
+            case sig.LaunchRefused(qm, epoch, code) | sig.Exited(qm, epoch, code):
+                self.keeper.ended(qm, epoch, code, now_ns)
+            case sig.Ready(qm, epoch):
+                self.keeper.ready(qm, epoch, now_ns)
+            case sig.Unhealthy(qm, epoch, code):
+                self._out += self.keeper.unhealthy(qm, epoch, code, now_ns)
+            case sig.FitnessChanged(unfit):
+                self._unfit = unfit
+            case sig.Ordered(ticket, order):
+                self._ordered(ticket, order, now_ns)
+
+    # ------------------------------------------------------------ messages
+
+    def _received(self, message: Heartbeat | Ack, now_ns: int) -> bool:
+        """Whether anything changed that decisions rest on."""
+        if isinstance(message, Heartbeat):
+            return self._heartbeat(message, now_ns)
+        return self._ack(message, now_ns)
+
+    def _ack(self, ack: Ack, now_ns: int) -> bool:
+        if ack.incarnation != self.membership.incarnation:
+            return False
+        if ack.refusal in (Refusal.UNKNOWN, Refusal.TOLD_TO_GO):
+            self.desk.want_soon(now_ns)
+        if ack.refusal is not Refusal.NONE:
+            return False
+        if not self.lease.acknowledged(ack.sender, ack.sent_ns, ack.term_ns):
+            return False
+        self._out.append(sig.LeaseMoved(self.lease.end_ns))
+        return not self.leased
+
+    def _heartbeat(self, heartbeat: Heartbeat, now_ns: int) -> bool:
+        before = self.hearing.heard(heartbeat, now_ns)
+        if before is False:
+            return False
+        if heartbeat.incarnation:
+            kept = self.view.members.get(heartbeat.sender)
+            refusal = self.grants.answer(heartbeat.sender, heartbeat.incarnation, kept, now_ns, heartbeat.term_ns)
+            ack = Ack(self.me, heartbeat.incarnation, heartbeat.sent_ns, heartbeat.term_ns, refusal)
+            self._out.append(sig.Send(heartbeat.sender, ack))
+        if heartbeat.newest > self.view.newest:
+            self.desk.want()
+        return not isinstance(before, Heartbeat) or not _same(before, heartbeat)
+
+    def _beat(self, now_ns: int) -> None:
+        """Send a heartbeat when it is time, or when there is something new to say."""
+        said = (
+            self.membership.incarnation,
+            self.view.newest,
+            self.able,
+            self.leased,
+            self.grants.votes(self.view.members, now_ns),
+            self.membership.stopped_word,
+            (ALL,) if self.membership.leaving else self._unfit,
+        )
+        if now_ns < self._beat_at_ns and said == self._said:
+            return
+        self._said = said
+        self._beat_at_ns = now_ns + self._interval_ns
+        self._seq += 1
+        heartbeat = Heartbeat(
+            self.me,
+            self.membership.incarnation,
+            self.identity.process,
+            self._seq,
+            now_ns,
+            self._term_ns,
+            self.hearing.mask(now_ns),
+            *said[1:],
+        )
+        self._out.append(sig.Broadcast(heartbeat))
+
+    # ------------------------------------------------------------ store
+
+    def _view_read(self, view: View, now_ns: int) -> None:
+        self.desk.was_read(view, now_ns)
+        if not self._read_once:
+            self._read_once = True
+            self.grants.first_read(view.members)
+
+    def _transacted(self, tag: str, outcome: Outcome, revision: int, now_ns: int) -> None:
+        transaction = self.desk.ended(tag, outcome, revision, now_ns)
+        kind, _, subject = tag.partition(":")
+        if kind == "order":
+            self._out.append(sig.Answer(int(subject), _ORDER_ENDS[outcome]))
+        elif outcome is not Outcome.COMMITTED:
+            return
+        elif kind == "note":
+            self.keeper.noted(subject, len(transaction.events))
+        elif kind == "join":
+            self.membership.joined(self.view)
+            self.lease.begin_again()
+            self._beat_at_ns = now_ns
+
+    def _carry_out(self, effect: sig.Effect, now_ns: int) -> None:
+        if type(effect) is not sig.Transact or self.desk.admit(effect, now_ns):
+            self._out.append(effect)
+
+    # ------------------------------------------------------------ decisions
+
+    def _decide(self, now_ns: int) -> None:
+        """Everything that follows from what is known at this moment."""
+        self._watch_contacts(now_ns)
+        self._watch_lease(now_ns)
+        if self._read_once:
+            standing = self._standing(now_ns)
+            for effect in self.keeper.tend(standing):
+                self._carry_out(effect, now_ns)
+            self._stand(now_ns)
+            if self.coordinator.acting(now_ns, able=self.able):
+                for step in self.coordinator.decide(self.view, standing.candidates, now_ns):
+                    self._carry_out(step, now_ns)
+        self._out += self.desk.reads(now_ns)
+        self._beat(now_ns)
+        self._set_alarm(now_ns)
+
+    def _stand(self, now_ns: int) -> None:
+        """Join, join again after an eviction, or leave; give the word `stopped` where it is due."""
+        view, alive = self.view, self.keeper.alive
+        owns = any(self.keeper.owned(view, self.membership.incarnation))
+        heard = self.hearing.mask(now_ns).bit_count()
+        in_touch = heard >= self.cluster.majority
+        for effect in self.membership.steps(view, now_ns, alive=alive, owns=owns, in_touch=in_touch):
+            self._carry_out(effect, now_ns)
+        self.membership.swear_off(view, alive=alive, leased=self.leased)
+
+    def _watch_contacts(self, now_ns: int) -> None:
+        for name, heard in self.hearing.changes(now_ns):
+            kind = EventKind.LINK_HEALED if heard else EventKind.LINK_LOST
+            self._out.append(sig.Tell(Event(kind=kind, subject=name, fields={"seen_by": self.me})))
+
+    def _watch_lease(self, now_ns: int) -> None:
+        leased = bool(self.membership.incarnation) and now_ns < self.lease.end_ns - self._stop_ns
+        if leased is not self.leased:
+            self.leased = leased
+            kind = EventKind.LEASE_REGAINED if leased else EventKind.LEASE_LOST
+            self._out.append(sig.Tell(Event(kind=kind, subject=self.me)))
+
+    def _standing(self, now_ns: int) -> Standing:
+        return Standing(
+            now_ns,
+            self.view,
+            lambda: self._candidates(now_ns),
+            incarnation=self.membership.incarnation,
+            lease_end_ns=self.lease.end_ns,
+            may_stay=self.membership.may_stay(self.view),
+            sworn_off=self.membership.sworn_off(self.view),
+            leaving=self.membership.leaving,
+        )
+
+    def _candidates(self, now_ns: int) -> dict[str, Candidate]:
+        leased: dict[str, tuple[str, ...]] = {}
+        for name, kept in self.view.members.items():
+            heartbeat = self.hearing.fresh(name, now_ns)
+            if heartbeat is not None and heartbeat.leased and heartbeat.incarnation == kept.record.incarnation:
+                leased[name] = heartbeat.unfit
+        if self.leased and not self.membership.leaving and self.membership.may_stay(self.view):
+            leased[self.me] = self._unfit
+        return candidates(self.view, leased)
+
+    def _set_alarm(self, now_ns: int) -> None:
+        wake = min(self._beat_at_ns, self.keeper.wake_at_ns(now_ns, self.lease.end_ns))
+        for name, kept in self.view.members.items():
+            if kept.record.state in BALLOT:
+                lapse = self.grants.lapses_at_ns(name)
+                if now_ns < lapse < wake:
+                    wake = lapse
+        self.wake_at_ns = wake
+
+    # ------------------------------------------------------------ orders
+
+    def _ordered(self, ticket: int, order: sig.Order, now_ns: int) -> None:
+        if isinstance(order, sig.LeaveCluster):
+            self.membership.leave(now_ns + 2 * self._term_ns)
+            self._out.append(sig.Answer(ticket, sig.Verdict.DONE))
+            return
+        result = transaction_for(order, self.cluster, self.view, self._candidates(now_ns))
+        if isinstance(result, sig.Verdict):
+            self._out.append(sig.Answer(ticket, result))
+        else:
+            self._carry_out(sig.Transact(f"order:{ticket}", result), now_ns)
+
+
+_ORDER_ENDS = {
+    Outcome.COMMITTED: sig.Verdict.DONE,
+    Outcome.REFUSED: sig.Verdict.CHANGED_MEANWHILE,
+    Outcome.UNKNOWN: sig.Verdict.STORE_UNREACHABLE,
+}
+
+
+def _same(before: Heartbeat, after: Heartbeat) -> bool:
+    """Whether the two differ in nothing that decisions rest on."""
+    return (
+        before.hears == after.hears
+        and before.newest == after.newest
+        and before.leased is after.leased
+        and before.able is after.able
+        and before.incarnation == after.incarnation
+        and before.votes == after.votes
+        and before.stopped == after.stopped
+        and before.unfit == after.unfit
+    )

@@ -1,0 +1,76 @@
+"""The member's dealings with the store: its view, the one read and the transactions under way.
+
+Guarantees: at most one transaction per tag is under way; one that was not committed is not asked for again before the
+store has been read or an interval has passed; nothing is ever repeated by itself: every decision is made anew from
+the view.
+"""
+
+from collections.abc import Iterator
+
+from standfast.model.records import Outcome, Transaction
+from standfast.model.view import View
+from standfast.quorum.signals import Read, Transact
+
+
+class Desk:
+    """Times in nanoseconds; `idle_ns`: how often to read without cause, `retry_ns`: after a failure."""
+
+    __slots__ = ("_held_back", "_idle_ns", "_read_at_ns", "_reading", "_retry_ns", "_wanted", "ok", "pending", "view")
+
+    def __init__(self, now_ns: int, idle_ns: int, retry_ns: int) -> None:
+        self.view = View()
+        self.ok = False
+        """Whether the store answered the last time."""
+        self.pending: dict[str, Transaction] = {}
+        self._held_back: dict[str, int] = {}
+        self._idle_ns = idle_ns
+        self._retry_ns = retry_ns
+        self._reading = False
+        self._wanted = True
+        self._read_at_ns = now_ns
+
+    def want(self) -> None:
+        """Something newer is known to be there: read as soon as no read is under way."""
+        self._wanted = True
+
+    def want_soon(self, now_ns: int) -> None:
+        """Something may be newer: read within an interval."""
+        self._read_at_ns = min(self._read_at_ns, now_ns + self._retry_ns)
+
+    def reads(self, now_ns: int) -> Iterator[Read]:
+        """The read that is due now, if any."""
+        if (self._wanted or now_ns >= self._read_at_ns) and not self._reading:
+            self._wanted = False
+            self._reading = True
+            yield Read()
+
+    def was_read(self, view: View, now_ns: int) -> None:
+        """A read has finished."""
+        self._reading = False
+        self.ok = True
+        self.view = view
+        self._read_at_ns = now_ns + self._idle_ns
+        self._held_back.clear()
+
+    def read_failed(self, now_ns: int) -> None:
+        """No answer: ask again in a while."""
+        self._reading = self._wanted = self.ok = False
+        self._read_at_ns = now_ns + self._retry_ns
+
+    def admit(self, effect: Transact, now_ns: int) -> bool:
+        """Whether this transaction may be sent now; it counts as under way from here on."""
+        if effect.tag in self.pending or self._held_back.get(effect.tag, 0) > now_ns:
+            return False
+        self.pending[effect.tag] = effect.transaction
+        return True
+
+    def ended(self, tag: str, outcome: Outcome, revision: int, now_ns: int) -> Transaction:
+        """Note the end of a transaction; a committed one is in the view at once."""
+        transaction = self.pending.pop(tag)
+        self.ok = outcome is not Outcome.UNKNOWN
+        if outcome is Outcome.COMMITTED:
+            self.view = self.view.merged(0, ((put.key, put.record, revision) for put in transaction.puts))
+        else:
+            self._held_back[tag] = now_ns + self._retry_ns
+            self._wanted = True
+        return transaction

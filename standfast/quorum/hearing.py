@@ -1,0 +1,109 @@
+"""Who hears whom: this member's own ears, and what the others say about theirs.
+
+Silence is judged on this member's clock. What nobody reports is taken as contact that still exists, so that one
+deaf observer condemns nobody. A gap in this member's own attention (it was paused) is not held against others.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from standfast.model.messages import Heartbeat
+
+
+class Peer:
+    """The newest heartbeat of one other member and when it came; `heartbeat` is None before the first."""
+
+    __slots__ = ("at_ns", "heard", "heartbeat")
+
+    def __init__(self, now_ns: int) -> None:
+        self.at_ns = now_ns
+        self.heard = False
+        self.heartbeat: Heartbeat | None = None
+
+
+class Hearing:
+    """Contact between members, seen from `me` since `now_ns`; silence counts after `in_doubt_ns`."""
+
+    __slots__ = ("_bits", "_in_doubt_ns", "_me", "names", "peers")
+
+    def __init__(self, me: str, names: Sequence[str], now_ns: int, in_doubt_ns: int) -> None:
+        self.names = tuple(sorted(names))
+        self._bits = {name: 1 << i for i, name in enumerate(self.names)}
+        self._me = me
+        self._in_doubt_ns = in_doubt_ns
+        self.peers = {name: Peer(now_ns) for name in self.names if name != me}
+
+    def heard(self, heartbeat: Heartbeat, now_ns: int) -> Heartbeat | bool:
+        """Note a heartbeat: False when it is older than one seen, True for the first, else the one it replaces."""
+        peer = self.peers.get(heartbeat.sender)
+        if peer is None:
+            return False
+        before = peer.heartbeat
+        if before is not None and before.process == heartbeat.process and heartbeat.seq <= before.seq:
+            return False
+        peer.heartbeat = heartbeat
+        peer.at_ns = now_ns
+        return True if before is None else before
+
+    def forgive(self, now_ns: int) -> None:
+        """This member was not listening until now: start counting everybody's silence afresh."""
+        for peer in self.peers.values():
+            peer.at_ns = now_ns
+
+    def hears(self, name: str, now_ns: int) -> bool:
+        """Whether this member heard that one within the doubt time."""
+        peer = self.peers.get(name)
+        if peer is None:
+            return name == self._me
+        return peer.heartbeat is not None and now_ns - peer.at_ns <= self._in_doubt_ns
+
+    def mask(self, now_ns: int) -> int:
+        """Whom this member hears, as the bit mask of a heartbeat."""
+        mask = self._bits[self._me]
+        oldest = now_ns - self._in_doubt_ns
+        for name, peer in self.peers.items():
+            if peer.at_ns >= oldest and peer.heartbeat is not None:
+                mask |= self._bits[name]
+        return mask
+
+    def changes(self, now_ns: int) -> Iterator[tuple[str, bool]]:
+        """Members that became heard (True) or unheard (False) since the last call."""
+        for name, peer in self.peers.items():
+            now_heard = self.hears(name, now_ns)
+            if now_heard is not peer.heard:
+                peer.heard = now_heard
+                yield name, now_heard
+
+    def fresh(self, name: str, now_ns: int) -> Heartbeat | None:
+        """The newest heartbeat of a member that is heard now, else None."""
+        return self.peers[name].heartbeat if name != self._me and self.hears(name, now_ns) else None
+
+    def ears(self, name: str, now_ns: int) -> int | None:
+        """Whom that member hears by its own fresh word (bit mask); None when it is not heard itself."""
+        if name == self._me:
+            return self.mask(now_ns)
+        heartbeat = self.fresh(name, now_ns)
+        return None if heartbeat is None else heartbeat.hears
+
+    def contacts(self, name: str, now_ns: int) -> tuple[int, int]:
+        """How many members are in two-way contact with `name`, and how many hear it at least; itself included.
+
+        A member whose word is not fresh counts as hearing it, unless it is this member itself that misses it.
+        """
+        bit = self._bits[name]
+        own_ears = self.ears(name, now_ns)
+        two_way = heard_by = 1
+        for other in self.names:
+            if other == name:
+                continue
+            ears = self.ears(other, now_ns)
+            if ears is not None and not ears & bit:
+                continue
+            heard_by += 1
+            if own_ears is None or own_ears & self._bits[other]:
+                two_way += 1
+        return two_way, heard_by
+
+    def incarnation_heard(self, name: str, incarnation: int, now_ns: int) -> bool:
+        """Whether what is heard of that member comes from this very incarnation, not from a later start of it."""
+        heartbeat = self.fresh(name, now_ns)
+        return heartbeat is not None and heartbeat.incarnation == incarnation

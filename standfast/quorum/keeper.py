@@ -1,0 +1,283 @@
+"""The owner's side: starts, watches, stops and hands over the queue managers that are assigned to this incarnation.
+
+Guarantees:
+- nothing is launched without the `starting` record of this incarnation and epoch, which only a guarded transaction
+  writes, and a lease that lasts longer than the stop budget;
+- once a release has been asked for, nothing is launched again before the assignment has changed, whatever became of
+  that transaction;
+- when the lease has less than the stop budget left, everything is being stopped, and killed at the kill budget.
+
+A restart in place needs no store: while this incarnation holds a lease nobody else can have become the owner.
+"""
+
+from collections.abc import Callable, Iterator
+
+from standfast.model.cluster import Cluster
+from standfast.model.events import Event, EventKind
+from standfast.model.records import Assignment, MemberState, Phase
+from standfast.model.view import Kept, View
+from standfast.quorum import transactions as tx
+from standfast.quorum.placement import Candidate, place
+from standfast.quorum.runs import NS_PER_S, Run, RunState, StopReason
+from standfast.quorum.signals import Effect, Kill, Launch, Stop, Tell, Transact
+
+NS_PER_MS = 1e6
+
+
+class Standing:
+    """What the keeper must know of its member at one moment.
+
+    Attributes:
+        now_ns: the moment, on the member's clock.
+        view: of the store.
+        incarnation: of the member; 0 before it has joined.
+        lease_end_ns: when its lease ends.
+        may_stay: its record is this incarnation's, and online or in doubt.
+        sworn_off: it gave its word that nothing will start before its record changes.
+        leaving: the daemon is to end.
+    """
+
+    __slots__ = (
+        "_candidates",
+        "_find",
+        "incarnation",
+        "lease_end_ns",
+        "leaving",
+        "may_stay",
+        "now_ns",
+        "sworn_off",
+        "view",
+    )
+
+    def __init__(
+        self,
+        now_ns: int,
+        view: View,
+        find: Callable[[], dict[str, Candidate]],
+        *,
+        incarnation: int,
+        lease_end_ns: int,
+        may_stay: bool,
+        sworn_off: bool,
+        leaving: bool,
+    ) -> None:
+        self.now_ns = now_ns
+        self.view = view
+        self._find = find
+        self._candidates: dict[str, Candidate] | None = None
+        self.incarnation = incarnation
+        self.lease_end_ns = lease_end_ns
+        self.may_stay = may_stay
+        self.sworn_off = sworn_off
+        self.leaving = leaving
+
+    @property
+    def candidates(self) -> dict[str, Candidate]:
+        """Members that could take a queue manager; found when first asked for."""
+        if self._candidates is None:
+            self._candidates = self._find()
+        return self._candidates
+
+
+class Keeper:
+    """All queue managers of member `me`."""
+
+    def __init__(self, me: str, cluster: Cluster) -> None:
+        self._me = me
+        self._stop_ns = cluster.timing.stop_ns
+        self._kill_ns = cluster.timing.kill_ns
+        self.runs: dict[str, Run] = {}
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process of any queue manager may exist."""
+        return any(run.alive for run in self.runs.values())
+
+    def owned(self, view: View, incarnation: int) -> Iterator[Kept[Assignment]]:
+        """Assignments of this member's incarnation."""
+        if not incarnation:
+            return
+        for kept in view.assignments.values():
+            if kept.record.owner == self._me and kept.record.incarnation == incarnation:
+                yield kept
+
+    # ------------------------------------------------------------ facts
+
+    def launched(self, qm: str, epoch: int, now_ns: int) -> None:
+        """The process was started."""
+        run = self._run(qm, epoch)
+        if run is not None:
+            run.launched_ns = now_ns
+
+    def ready(self, qm: str, epoch: int, now_ns: int) -> None:
+        """It answers its clients."""
+        run = self._run(qm, epoch)
+        if run is None or run.state is not RunState.LAUNCHING:
+            return
+        fields: dict[str, str | int | float | bool | None] = {
+            "epoch": epoch,
+            "owner": self._me,
+            "claim_ms": (run.launched_ns - run.since_ns) / NS_PER_MS,
+            "start_ms": (now_ns - run.launched_ns) / NS_PER_MS,
+        }
+        run.enter(RunState.SERVING, now_ns)
+        run.told.append(Event(kind=EventKind.QM_RUNNING, subject=qm, fields=fields))
+
+    def unhealthy(self, qm: str, epoch: int, code: str, now_ns: int) -> Iterator[Effect]:
+        """It stopped answering: stop it, so that it is started again."""
+        run = self._run(qm, epoch)
+        if run is not None and run.state in (RunState.LAUNCHING, RunState.SERVING):
+            run.told.append(self._failure(qm, epoch, code))
+            yield from self._stop(run, StopReason.UNRESPONSIVE, now_ns)
+
+    def ended(self, qm: str, epoch: int, code: str, now_ns: int) -> None:
+        """Nothing of it is left (it exited, or its start was refused)."""
+        run = self._run(qm, epoch)
+        if run is None or not run.alive:
+            return
+        if run.state is not RunState.STOPPING:
+            run.told.append(self._failure(qm, epoch, code))
+        run.ended(code, now_ns)
+
+    def _run(self, qm: str, epoch: int) -> Run | None:
+        run = self.runs.get(qm)
+        return run if run is not None and run.epoch == epoch else None
+
+    def _failure(self, qm: str, epoch: int, code: str) -> Event:
+        return Event(kind=EventKind.QM_FAILED, subject=qm, fields={"epoch": epoch, "owner": self._me, "code": code})
+
+    # ------------------------------------------------------------ decisions
+
+    def tend(self, s: Standing) -> Iterator[Effect]:
+        """Everything that is to do now, for every queue manager that is or was this member's."""
+        owned = {kept.record.qm: kept for kept in self.owned(s.view, s.incarnation)}
+        for qm in [*self.runs, *(name for name in owned if name not in self.runs)]:
+            kept = owned.get(qm)
+            run = self.runs.get(qm)
+            if run is not None and (kept is None or kept.record.epoch != run.epoch) and not run.alive:
+                del self.runs[qm]
+                run = None
+            if run is None and kept is not None:
+                run = self.runs[qm] = Run(s.view.specs[qm].record, kept.record.epoch, s.now_ns)
+            if run is not None:
+                yield from self._tend_one(run, kept, s)
+
+    def _tend_one(self, run: Run, kept: Kept[Assignment] | None, s: Standing) -> Iterator[Effect]:
+        if run.alive:
+            reason = self._must_stop(run, kept, s)
+            if reason is not StopReason.NONE and run.state is not RunState.STOPPING:
+                yield from self._stop(run, reason, s.now_ns)
+            yield from self._hurry(run, s)
+        if kept is None or kept.record.epoch != run.epoch or not s.may_stay:
+            return
+        yield from self._redirect(run, kept, s)
+        if not run.alive:
+            yield from self._give_away(run, kept, s)
+            yield from self._start(run, kept, s)
+        yield from self._note(run, kept)
+
+    def _must_stop(self, run: Run, kept: Kept[Assignment] | None, s: Standing) -> StopReason:
+        if not s.may_stay:
+            return StopReason.TOLD_TO_GO
+        if kept is None or kept.record.epoch != run.epoch:
+            return StopReason.NOT_OWNER
+        if s.now_ns >= s.lease_end_ns - self._stop_ns:
+            return StopReason.LEASE
+        if kept.record.target is not None:
+            return StopReason.MOVING
+        if s.leaving and not self._elsewhere(kept, s):
+            return StopReason.LEAVING
+        return StopReason.NONE
+
+    def _stop(self, run: Run, reason: StopReason, now_ns: int) -> Iterator[Effect]:
+        run.begin_stop(reason, now_ns, int(run.spec.stop_timeout_s * NS_PER_S))
+        yield Stop(run.spec.name)
+
+    def _hurry(self, run: Run, s: Standing) -> Iterator[Effect]:
+        """Turn an overdue start into a stop, and an overdue stop into a kill."""
+        overdue = run.overdue(s.now_ns)
+        if run.state is RunState.LAUNCHING and overdue:
+            yield from self.unhealthy(run.spec.name, run.epoch, "start_timeout", s.now_ns)
+        elif run.state is RunState.STOPPING and run.killed:
+            if overdue and not run.stuck:
+                run.stuck = True
+                yield Tell(self._stuck(run))
+        elif run.state is RunState.STOPPING and (overdue or s.now_ns >= s.lease_end_ns - self._kill_ns):
+            run.killed = True
+            run.deadline_ns = s.now_ns + self._kill_ns
+            yield Kill(run.spec.name)
+
+    def _stuck(self, run: Run) -> Event:
+        return Event(kind=EventKind.QM_STOP_STUCK, subject=run.spec.name, fields={"epoch": run.epoch})
+
+    def _elsewhere(self, kept: Kept[Assignment], s: Standing) -> Candidate | None:
+        if s.view.orders.record.frozen:
+            return None
+        return place(s.view.specs[kept.record.qm].record, kept.record, s.candidates, without=self._me)
+
+    def _target_able(self, a: Assignment, s: Standing) -> bool:
+        candidate = s.candidates.get(a.target or "")
+        return candidate is not None and candidate.name != self._me and a.qm not in candidate.unfit
+
+    def _redirect(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
+        """Choose where to hand over to when this member must not keep it; drop a target that can not take it."""
+        a = kept.record
+        if a.target is not None:
+            if not self._target_able(a, s):
+                yield Transact(f"aim:{a.qm}", tx.aim(kept, None, "target_not_eligible"))
+        elif not run.failed and (s.leaving or self._me in s.view.orders.record.drained):
+            chosen = self._elsewhere(kept, s)
+            if chosen is not None:
+                yield Transact(f"aim:{a.qm}", tx.aim(kept, chosen.name, "leaving" if s.leaving else "drained"))
+
+    def _give_away(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
+        """Release what must not stay here; nothing of it runs."""
+        a = kept.record
+        if a.target is not None and self._target_able(a, s):
+            release = tx.assign(kept, s.view.members[a.target], "moved", run.told)
+        elif run.failed:
+            release = tx.release(kept, run.failed, (self._me,), run.told)
+        elif s.leaving and a.target is None and not self._elsewhere(kept, s):
+            release = tx.release(kept, "owner_left", (), run.told)
+        else:
+            return
+        run.asked_revision = kept.revision
+        yield Transact(f"release:{a.qm}", release)
+
+    def _start(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
+        a = kept.record
+        if a.target is not None or run.failed or s.leaving or s.sworn_off:
+            return
+        if run.asked_revision >= kept.revision or s.now_ns >= s.lease_end_ns - self._stop_ns:
+            return
+        if a.phase is Phase.ASSIGNED:
+            me = s.view.members[self._me]
+            if me.record.state is MemberState.ONLINE:
+                yield Transact(f"begin:{a.qm}", tx.begin(kept, me))
+        elif a.phase in (Phase.STARTING, Phase.RUNNING) and s.now_ns >= run.not_before_ns:
+            run.enter(RunState.LAUNCHING, s.now_ns, int(run.spec.start_timeout_s * NS_PER_S))
+            yield Launch(a.qm, a.epoch)
+
+    def _note(self, run: Run, kept: Kept[Assignment]) -> Iterator[Effect]:
+        serving = run.state is RunState.SERVING
+        started = kept.record.phase in (Phase.STARTING, Phase.RUNNING)
+        untold = bool(run.told) or (serving and kept.record.phase is Phase.STARTING)
+        if started and untold and run.asked_revision < kept.revision:
+            yield Transact(f"note:{run.spec.name}", tx.note(kept, running=serving, events=run.told))
+
+    def noted(self, qm: str, events: int) -> None:
+        """The store has the first `events` of what this member had to tell of the queue manager."""
+        run = self.runs.get(qm)
+        if run is not None:
+            del run.told[:events]
+
+    def wake_at_ns(self, now_ns: int, lease_end_ns: int) -> int:
+        """When the next of its deadlines is due, in nanoseconds; a far time when none is."""
+        due = [1 << 62]
+        for run in self.runs.values():
+            due.append(run.deadline_ns)
+            if run.alive:
+                due += (lease_end_ns - self._stop_ns, lease_end_ns - self._kill_ns)
+            else:
+                due.append(run.not_before_ns)
+        return min(at for at in due if at > now_ns)

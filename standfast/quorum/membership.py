@@ -1,0 +1,101 @@
+"""A member's own standing: its incarnation, joining, leaving, and its word that nothing of it runs.
+
+Guarantees: it joins only while nothing of an earlier incarnation runs here; it takes over its own name at once only
+on the same machine (the same state directory), otherwise when the old incarnation has been evicted or has left; once
+it has said `stopped` for a ballot, it starts nothing before its record has changed.
+"""
+
+from collections.abc import Iterator
+
+from standfast.model.cluster import Role
+from standfast.model.events import Event, EventKind
+from standfast.model.records import BALLOT, GONE, MemberRecord, MemberState
+from standfast.model.view import Kept, View
+from standfast.quorum import transactions as tx
+from standfast.quorum.signals import Effect, Leave, LeaveReason, Tell, Transact
+
+
+class Membership:
+    """Of member `me`; `machine`: the identity of its state directory."""
+
+    __slots__ = ("_leave_by_ns", "_machine", "_me", "_role", "ended", "incarnation", "leaving", "stopped_word")
+
+    def __init__(self, me: str, role: Role, machine: str) -> None:
+        self._me = me
+        self._role = role
+        self._machine = machine
+        self.incarnation = 0
+        self.stopped_word = 0
+        """The ballot for which it said that nothing of it runs; 0: none."""
+        self.leaving = False
+        self.ended = False
+        """The core has asked the daemon to end."""
+        self._leave_by_ns = 0
+
+    def own(self, view: View) -> Kept[MemberRecord] | None:
+        """Its record when it is this incarnation's, else None."""
+        kept = view.members.get(self._me)
+        return kept if kept is not None and kept.record.incarnation == self.incarnation else None
+
+    def may_stay(self, view: View) -> bool:
+        """Whether this incarnation may run queue managers, as far as the store says."""
+        kept = self.own(view)
+        return kept is not None and kept.record.state in (MemberState.ONLINE, MemberState.IN_DOUBT)
+
+    def sworn_off(self, view: View) -> bool:
+        """Whether its word `stopped` is still in force."""
+        kept = view.members.get(self._me)
+        return kept is not None and kept.revision <= self.stopped_word
+
+    def joined(self, view: View) -> None:
+        """Its join was committed."""
+        self.incarnation = view.members[self._me].record.incarnation
+        self.stopped_word = 0
+
+    def leave(self, by_ns: int) -> None:
+        """Hand over and end; without a store, end at `by_ns` when nothing runs."""
+        self.leaving = True
+        self._leave_by_ns = by_ns
+
+    def steps(self, view: View, now_ns: int, *, alive: bool, owns: bool, in_touch: bool) -> Iterator[Effect]:
+        """What is to do: `alive`: a process may exist; `owns`: assignments; `in_touch`: hears a majority."""
+        kept = view.members.get(self._me)
+        if self.ended or alive:
+            return
+        if kept is not None and self._namesake(kept.record):
+            yield Tell(Event(kind=EventKind.NAMESAKE, subject=self._me))
+            yield self._end(LeaveReason.NAMESAKE)
+        elif self.leaving:
+            yield from self._leave(view, now_ns, owns=owns)
+        elif in_touch and self._may_join(kept):
+            yield Transact("join", tx.join(self._me, self._role, self._machine, view))
+
+    def _namesake(self, record: MemberRecord) -> bool:
+        return 0 < self.incarnation < record.incarnation and record.identity != self._machine
+
+    def _may_join(self, kept: Kept[MemberRecord] | None) -> bool:
+        if kept is None or kept.record.state in GONE:
+            return True
+        return kept.record.incarnation != self.incarnation and kept.record.identity == self._machine
+
+    def _leave(self, view: View, now_ns: int, *, owns: bool) -> Iterator[Effect]:
+        if now_ns < self._leave_by_ns:
+            if owns:
+                return
+            if self.may_stay(view):
+                leave = tx.member_state(view.members[self._me], MemberState.LEFT, EventKind.MEMBER_LEFT, "stopped")
+                yield Transact("leave", leave)
+                return
+        yield self._end(LeaveReason.ORDERED)
+
+    def _end(self, reason: LeaveReason) -> Leave:
+        self.ended = True
+        return Leave(reason)
+
+    def swear_off(self, view: View, *, alive: bool, leased: bool) -> None:
+        """Give the word `stopped` for an open ballot against this incarnation once nothing runs."""
+        kept = self.own(view)
+        if kept is None or alive or kept.record.state not in BALLOT:
+            return
+        if kept.record.state is MemberState.EVICTING or not leased:
+            self.stopped_word = max(self.stopped_word, kept.revision)

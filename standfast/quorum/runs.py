@@ -1,0 +1,120 @@
+"""One queue manager's life on its owner: what runs, since when, and what became of it.
+
+States, and what moves between them::
+
+    idle ---launch---> launching ---ready---> serving
+     ^                     |                     |
+     |                     +--- exit, refusal ---+---> idle (restart after a pause, or `failed`)
+     +------- exit ------- stopping <---- stop ------- launching, serving
+
+`launching`, `serving` and `stopping` mean that a process may exist.
+"""
+
+from enum import StrEnum
+
+from standfast.model.cluster import QueueManagerSpec
+from standfast.model.events import Event
+
+NS_PER_S = 1_000_000_000
+FIRST_PAUSE_NS = 200_000_000
+"""Pause before the second restart in the window; doubled for each one after it. The first is immediate."""
+
+
+class RunState(StrEnum):
+    """See the drawing at the top."""
+
+    IDLE = "idle"
+    LAUNCHING = "launching"
+    SERVING = "serving"
+    STOPPING = "stopping"
+
+
+class StopReason(StrEnum):
+    """Why the owner stops its queue manager."""
+
+    NONE = ""
+    LEASE = "lease"  # the lease is about to end
+    TOLD_TO_GO = "told_to_go"  # the member is evicting, evicted or superseded
+    MOVING = "moving"  # another member shall run it
+    LEAVING = "leaving"  # the daemon ends
+    UNRESPONSIVE = "unresponsive"  # it does not answer; it is started again
+    NOT_OWNER = "not_owner"  # it is not this member's any more
+
+
+class Run:
+    """The process (or its absence) of one queue manager under one epoch."""
+
+    __slots__ = (
+        "asked_revision",
+        "deadline_ns",
+        "epoch",
+        "failed",
+        "killed",
+        "launched_ns",
+        "not_before_ns",
+        "restarts_ns",
+        "since_ns",
+        "spec",
+        "state",
+        "stop_reason",
+        "stuck",
+        "told",
+    )
+
+    def __init__(self, spec: QueueManagerSpec, epoch: int, now_ns: int) -> None:
+        self.spec = spec
+        self.epoch = epoch
+        self.state = RunState.IDLE
+        self.since_ns = now_ns
+        self.launched_ns = now_ns
+        self.deadline_ns = 0
+        self.not_before_ns = 0
+        self.restarts_ns: list[int] = []
+        self.stop_reason = StopReason.NONE
+        self.failed = ""
+        """Why this member can not run it under this epoch; empty while it may try."""
+        self.killed = False
+        self.stuck = False
+        self.told: list[Event] = []
+        """Events that wait for the next note to the store."""
+        self.asked_revision = -1
+        """The revision of the assignment at which its release was asked for: at it, nothing starts any more."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process may exist."""
+        return self.state is not RunState.IDLE
+
+    def overdue(self, now_ns: int) -> bool:
+        """Whether the budget of its state is used up."""
+        return bool(self.deadline_ns) and now_ns >= self.deadline_ns
+
+    def enter(self, state: RunState, now_ns: int, budget_ns: int = 0) -> None:
+        """Change state; `budget_ns` until it counts as overdue (0: never)."""
+        self.state = state
+        self.since_ns = now_ns
+        self.deadline_ns = now_ns + budget_ns if budget_ns else 0
+
+    def begin_stop(self, reason: StopReason, now_ns: int, budget_ns: int) -> None:
+        """Note that it was asked to stop, and until when it may take its time."""
+        self.stop_reason = reason
+        self.killed = self.stuck = False
+        self.enter(RunState.STOPPING, now_ns, budget_ns)
+
+    def ended(self, code: str, now_ns: int) -> None:
+        """Nothing of it is left. Whatever nobody asked for counts against it."""
+        own_fault = self.state is not RunState.STOPPING or self.stop_reason is StopReason.UNRESPONSIVE
+        self.enter(RunState.IDLE, now_ns)
+        self.stop_reason = StopReason.NONE
+        if own_fault:
+            self._blame(code, now_ns)
+
+    def _blame(self, code: str, now_ns: int) -> None:
+        window_ns = int(self.spec.restart_window_s * NS_PER_S)
+        self.restarts_ns = [t for t in self.restarts_ns if now_ns - t < window_ns]
+        if len(self.restarts_ns) >= self.spec.restart_limit:
+            self.failed = code
+            return
+        earlier = len(self.restarts_ns)
+        self.restarts_ns.append(now_ns)
+        self.not_before_ns = now_ns + (FIRST_PAUSE_NS << (earlier - 1) if earlier else 0)

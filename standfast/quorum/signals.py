@@ -1,0 +1,234 @@
+"""What goes into a member core and what comes out of it. The runtime, or the simulator, does the rest.
+
+Inputs are facts that happened; effects are orders to carry out. Both are values. Times are nanoseconds on the
+member's own clock that counts suspended time.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from standfast.model.events import Event
+from standfast.model.messages import Heartbeat, Message
+from standfast.model.records import Outcome, Transaction
+from standfast.model.view import View
+
+# ---------------------------------------------------------------- inputs
+
+
+class Received(Struct, frozen=True):
+    """An authentic message arrived."""
+
+    message: Message
+
+
+class Woke(Struct, frozen=True):
+    """The time that the core asked to be woken at has come; earlier and later ones are harmless."""
+
+
+class ViewRead(Struct, frozen=True):
+    """A linearizable read that was started after the `Read` effect has finished."""
+
+    view: View
+
+
+class ReadFailed(Struct, frozen=True):
+    """The read could not be made within its deadline."""
+
+
+class Transacted(Struct, frozen=True):
+    """What became of a `Transact` effect; `revision` is the store's after a commit."""
+
+    tag: str
+    outcome: Outcome
+    revision: int = 0
+
+
+class Launched(Struct, frozen=True):
+    """The warden has started the process."""
+
+    qm: str
+    epoch: int
+
+
+class LaunchRefused(Struct, frozen=True):
+    """The warden or the storage refused the start; nothing of it runs. `code` names the reason."""
+
+    qm: str
+    epoch: int
+    code: str
+
+
+class Ready(Struct, frozen=True):
+    """The queue manager answers its clients."""
+
+    qm: str
+    epoch: int
+
+
+class Unhealthy(Struct, frozen=True):
+    """The queue manager stopped answering though its process is there."""
+
+    qm: str
+    epoch: int
+    code: str
+
+
+class Exited(Struct, frozen=True):
+    """No process of the queue manager is left. `code` says how it ended."""
+
+    qm: str
+    epoch: int
+    code: str
+
+
+class FitnessChanged(Struct, frozen=True):
+    """The queue managers (or "*") that this member could not run now."""
+
+    unfit: tuple[str, ...]
+
+
+class Move(Struct, frozen=True):
+    """Run a queue manager on another member."""
+
+    qm: str
+    to: str
+
+
+class Drain(Struct, frozen=True):
+    """Let a member run nothing (`on`), or let it run queue managers again."""
+
+    member: str
+    on: bool
+
+
+class Freeze(Struct, frozen=True):
+    """Suspend takeovers and moves (`on`), or resume them."""
+
+    on: bool
+
+
+class LeaveCluster(Struct, frozen=True):
+    """Hand over, then end this daemon."""
+
+
+Order = Move | Drain | Freeze | LeaveCluster
+
+
+class Ordered(Struct, frozen=True):
+    """An operator's order; the `Answer` effect names its ticket."""
+
+    ticket: int
+    order: Order
+
+
+Input = (
+    Received
+    | Woke
+    | ViewRead
+    | ReadFailed
+    | Transacted
+    | Launched
+    | LaunchRefused
+    | Ready
+    | Unhealthy
+    | Exited
+    | FitnessChanged
+    | Ordered
+)
+
+# ---------------------------------------------------------------- effects
+
+
+class Send(Struct, frozen=True):
+    """Send a message to one member."""
+
+    to: str
+    message: Message
+
+
+class Broadcast(Struct, frozen=True):
+    """Send a heartbeat to every other member."""
+
+    heartbeat: Heartbeat
+
+
+class Read(Struct, frozen=True):
+    """Read the store linearizably, then give back ViewRead or ReadFailed."""
+
+
+class Transact(Struct, frozen=True):
+    """Carry out a transaction once, then give back Transacted with the same tag."""
+
+    tag: str
+    transaction: Transaction
+
+
+class LeaseMoved(Struct, frozen=True):
+    """The lease ends at this time now; the warden and the health page must know it before anything starts."""
+
+    end_ns: int
+
+
+class Launch(Struct, frozen=True):
+    """Start the queue manager under this epoch; give back Launched or LaunchRefused, then Ready or Exited."""
+
+    qm: str
+    epoch: int
+
+
+class Stop(Struct, frozen=True):
+    """Ask the queue manager to stop gracefully; give back Exited when nothing of it is left."""
+
+    qm: str
+
+
+class Kill(Struct, frozen=True):
+    """Kill every process of the queue manager; give back Exited when nothing of it is left."""
+
+    qm: str
+
+
+class Tell(Struct, frozen=True):
+    """An event that this member alone can tell."""
+
+    event: Event
+
+
+class Verdict(StrEnum):
+    """How an order ended."""
+
+    DONE = "done"
+    NO_SUCH_QUEUE_MANAGER = "no_such_queue_manager"
+    NO_SUCH_MEMBER = "no_such_member"
+    NOT_A_DATA_MEMBER = "not_a_data_member"
+    TARGET_NOT_ELIGIBLE = "target_not_eligible"
+    ALREADY_THERE = "already_there"
+    ALREADY_SO = "already_so"
+    FROZEN = "frozen"
+    CHANGED_MEANWHILE = "changed_meanwhile"
+    STORE_UNREACHABLE = "store_unreachable"
+    LAST_DATA_MEMBER = "last_data_member"
+
+
+class Answer(Struct, frozen=True):
+    """The end of an order: done means that it stands in the store, not that it is carried out."""
+
+    ticket: int
+    verdict: Verdict
+
+
+class LeaveReason(StrEnum):
+    """Why the core ends."""
+
+    ORDERED = "ordered"
+    NAMESAKE = "namesake"
+
+
+class Leave(Struct, frozen=True):
+    """Nothing runs here and nothing will: end the daemon."""
+
+    reason: LeaveReason
+
+
+Effect = Send | Broadcast | Read | Transact | LeaseMoved | Launch | Stop | Kill | Tell | Answer | Leave

@@ -1,0 +1,204 @@
+"""The transactions of the protocol: what each change writes, what guards it, and the event that tells of it."""
+
+from collections.abc import Iterable
+
+from msgspec import structs
+
+from standfast.model.cluster import Cluster, Role
+from standfast.model.events import Event, EventKind
+from standfast.model.records import (
+    ORDERS_KEY,
+    SETTINGS_KEY,
+    Assignment,
+    Guard,
+    MemberRecord,
+    MemberState,
+    Orders,
+    Phase,
+    Put,
+    SettingsRecord,
+    Transaction,
+    assignment_key,
+    member_key,
+    spec_key,
+)
+from standfast.model.view import Kept, View
+
+
+def _member_guard(kept: Kept[MemberRecord]) -> Guard:
+    return Guard(member_key(kept.record.name), kept.revision)
+
+
+def _assignment_guard(kept: Kept[Assignment]) -> Guard:
+    return Guard(assignment_key(kept.record.qm), kept.revision)
+
+
+def _put(assignment: Assignment) -> Put:
+    return Put(assignment_key(assignment.qm), assignment)
+
+
+def found(cluster: Cluster, view: View) -> Transaction | None:
+    """Write settings, and specifications and assignments of queue managers that the store does not know yet."""
+    guards: list[Guard] = []
+    puts: list[Put] = []
+    events: list[Event] = []
+    if view.settings is None:
+        guards.append(Guard(SETTINGS_KEY, 0))
+        settings = SettingsRecord(
+            cluster_id=cluster.id,
+            members=tuple(m.name for m in cluster.members),
+            timing=cluster.timing,
+            term_ceiling_ms=cluster.timing.term_ms,
+        )
+        puts.append(Put(SETTINGS_KEY, settings))
+        events.append(Event(kind=EventKind.CLUSTER_FOUNDED, subject=cluster.name))
+    for spec in cluster.queue_managers:
+        if spec.name not in view.specs:
+            guards += [Guard(spec_key(spec.name), 0), Guard(assignment_key(spec.name), 0)]
+            puts += [Put(spec_key(spec.name), spec), _put(Assignment(qm=spec.name))]
+    if not puts:
+        return None
+    return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
+
+
+def join(name: str, role: Role, identity: str, view: View) -> Transaction:
+    """Take the next incarnation and release everything that earlier ones owned."""
+    kept = view.members.get(name)
+    incarnation = kept.record.incarnation + 1 if kept else 1
+    record = MemberRecord(
+        name=name, role=role, incarnation=incarnation, identity=identity, state=MemberState.ONLINE, reason="joined"
+    )
+    guards = [Guard(member_key(name), kept.revision if kept else 0)]
+    puts = [Put(member_key(name), record)]
+    events = [Event(kind=EventKind.MEMBER_JOINED, subject=name, fields={"incarnation": incarnation})]
+    for held in view.assignments.values():
+        if held.record.owner == name:
+            guards.append(_assignment_guard(held))
+            puts.append(_put(_released(held.record, "owner_restarted", held.record.failed_on)))
+            events.append(_qm_event(EventKind.QM_RELEASED, held.record, reason="owner_restarted"))
+    return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
+
+
+def member_state(kept: Kept[MemberRecord], state: MemberState, kind: EventKind, reason: str) -> Transaction:
+    """Move one member to another state."""
+    record = structs.replace(kept.record, state=state, reason=reason)
+    event = Event(kind=kind, subject=record.name, fields={"incarnation": record.incarnation, "reason": reason})
+    return Transaction(guards=(_member_guard(kept),), puts=(Put(member_key(record.name), record),), events=(event,))
+
+
+def evict(
+    kept: Kept[MemberRecord],
+    reason: str,
+    moves: Iterable[tuple[Kept[Assignment], Kept[MemberRecord]]],
+    fields: dict[str, str | int | float | bool | None],
+) -> Transaction:
+    """Evict at this ballot, and give what the member owned to others, in one."""
+    record = structs.replace(kept.record, state=MemberState.EVICTED, reason=reason)
+    guards = [_member_guard(kept)]
+    puts = [Put(member_key(record.name), record)]
+    events = [
+        Event(
+            kind=EventKind.MEMBER_EVICTED,
+            subject=record.name,
+            fields={"incarnation": record.incarnation, "reason": reason, **fields},
+        )
+    ]
+    for assignment, owner in moves:
+        part = assign(assignment, owner, f"{record.name}_evicted")
+        guards += [g for g in part.guards if g not in guards]
+        puts += part.puts
+        events += part.events
+    return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
+
+
+def _qm_event(kind: EventKind, assignment: Assignment, **fields: str | float | bool | None) -> Event:
+    return Event(
+        kind=kind, subject=assignment.qm, fields={"epoch": assignment.epoch, "owner": assignment.owner, **fields}
+    )
+
+
+def _released(assignment: Assignment, reason: str, failed_on: tuple[str, ...]) -> Assignment:
+    return structs.replace(
+        assignment,
+        phase=Phase.UNPLACED,
+        owner=None,
+        incarnation=0,
+        target=None,
+        reason=reason,
+        failed_on=failed_on,
+    )
+
+
+def assign(kept: Kept[Assignment], owner: Kept[MemberRecord], reason: str, told: Iterable[Event] = ()) -> Transaction:
+    """Give a queue manager to a member under the next epoch; nothing may run it at this moment.
+
+    `told` are events that its last owner had still to tell.
+    """
+    assignment = structs.replace(
+        kept.record,
+        epoch=kept.record.epoch + 1,
+        phase=Phase.ASSIGNED,
+        owner=owner.record.name,
+        incarnation=owner.record.incarnation,
+        target=None,
+        reason=reason,
+    )
+    return Transaction(
+        guards=(_assignment_guard(kept), _member_guard(owner)),
+        puts=(_put(assignment),),
+        events=(*told, _qm_event(EventKind.QM_ASSIGNED, assignment, reason=reason, was=kept.record.owner)),
+    )
+
+
+def begin(kept: Kept[Assignment], me: Kept[MemberRecord]) -> Transaction:
+    """The owner's guard before the first start under an epoch: a stale read can not start anything."""
+    assignment = structs.replace(kept.record, phase=Phase.STARTING)
+    return Transaction(
+        guards=(_assignment_guard(kept), _member_guard(me)),
+        puts=(_put(assignment),),
+        events=(_qm_event(EventKind.QM_STARTING, assignment),),
+    )
+
+
+def note(kept: Kept[Assignment], *, running: bool, events: Iterable[Event]) -> Transaction:
+    """The owner tells that its queue manager serves now, or serves no more; it stays the owner."""
+    phase = Phase.RUNNING if running else Phase.STARTING
+    failed_on = () if running else kept.record.failed_on
+    assignment = structs.replace(kept.record, phase=phase, failed_on=failed_on)
+    return Transaction(guards=(_assignment_guard(kept),), puts=(_put(assignment),), events=tuple(events))
+
+
+def release(
+    kept: Kept[Assignment], reason: str, failed_on: Iterable[str] = (), told: Iterable[Event] = ()
+) -> Transaction:
+    """The owner gives up a queue manager of which nothing runs any more; `told`: what it had still to tell."""
+    blamed = (*kept.record.failed_on, *(name for name in failed_on if name not in kept.record.failed_on))
+    return Transaction(
+        guards=(_assignment_guard(kept),),
+        puts=(_put(_released(kept.record, reason, blamed)),),
+        events=(*told, _qm_event(EventKind.QM_RELEASED, kept.record, reason=reason)),
+    )
+
+
+def give_up(kept: Kept[Assignment]) -> Transaction:
+    """Every member that could be asked has failed to start it: wait for an operator."""
+    assignment = structs.replace(kept.record, phase=Phase.GIVEN_UP, reason="failed_everywhere")
+    event = _qm_event(EventKind.QM_GIVEN_UP, assignment, failed_on=",".join(assignment.failed_on))
+    return Transaction(guards=(_assignment_guard(kept),), puts=(_put(assignment),), events=(event,))
+
+
+def aim(kept: Kept[Assignment], target: str | None, reason: str) -> Transaction:
+    """Ask the owner to hand over to `target`, or (None) to stay."""
+    assignment = structs.replace(kept.record, target=target, reason=reason)
+    kind = EventKind.QM_MOVING if target else EventKind.QM_MOVE_ABANDONED
+    event = _qm_event(kind, assignment, to=target or kept.record.target, reason=reason)
+    return Transaction(guards=(_assignment_guard(kept),), puts=(_put(assignment),), events=(event,))
+
+
+def order(view: View, orders: Orders, kind: EventKind, subject: str) -> Transaction:
+    """Change what operators told the cluster."""
+    return Transaction(
+        guards=(Guard(ORDERS_KEY, view.orders.revision),),
+        puts=(Put(ORDERS_KEY, orders),),
+        events=(Event(kind=kind, subject=subject),),
+    )
