@@ -1,6 +1,6 @@
 """What a member knows of the store: records with the revision of their last change."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar, cast
 
 from msgspec import Struct, field
@@ -79,6 +79,16 @@ class View(Struct, frozen=True, kw_only=True):
             orders=cast("Kept[Orders]", single[ORDERS_KEY]),
             settings=cast("Kept[SettingsRecord] | None", single[SETTINGS_KEY]),
         )
+
+    def records(self) -> Iterator[tuple[str, Record, int]]:
+        """Every record as (key, record, revision of its last change)."""
+        for room in ("members", "assignments", "specs"):
+            for name, kept in getattr(self, room).items():
+                yield f"{room}/{name}", kept.record, kept.revision
+        if self.orders.revision:
+            yield ORDERS_KEY, self.orders.record, self.orders.revision
+        if self.settings is not None:
+            yield SETTINGS_KEY, self.settings.record, self.settings.revision
 
     def orphaned(self, assignment: Assignment) -> bool:
         """Whether no living incarnation owns it, so that it may be given to another member."""

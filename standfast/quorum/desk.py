@@ -45,10 +45,11 @@ class Desk:
             yield Read()
 
     def was_read(self, view: View, now_ns: int) -> None:
-        """A read has finished."""
+        """A read has finished. What was committed after it was answered is kept."""
         self._reading = False
         self.ok = True
-        self.view = view
+        complete = view.revision >= self.view.newest
+        self.view = view if complete else self.view.merged(view.revision, view.records())
         self._read_at_ns = now_ns + self._idle_ns
         self._held_back.clear()
 
