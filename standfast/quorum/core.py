@@ -99,6 +99,8 @@ class Core:
         match given:
             case sig.ViewRead(view):
                 self._view_read(view, now_ns)
+            case sig.StoreStirred():
+                self.desk.want()
             case sig.ReadFailed():
                 self.desk.read_failed(now_ns)
             case sig.Transacted(tag, outcome, revision):

@@ -32,6 +32,10 @@ class ViewRead(Struct, frozen=True):
     view: View
 
 
+class StoreStirred(Struct, frozen=True):
+    """The store may hold something newer; carries no authority and may come without need."""
+
+
 class ReadFailed(Struct, frozen=True):
     """The read could not be made within its deadline."""
 
@@ -126,6 +130,7 @@ Input = (
     Received
     | Woke
     | ViewRead
+    | StoreStirred
     | ReadFailed
     | Transacted
     | Launched
