@@ -34,15 +34,22 @@ class Coordinator:
 
     def acting(self, now_ns: int, *, able: bool) -> bool:
         """Whether this member is the one to act now."""
-        if not able or self._hearing.contacts(self._me, now_ns)[0] < self._majority:
-            return False
+        return self.leading(now_ns, able=able) == self._me and self._in_touch(now_ns)
+
+    def leading(self, now_ns: int, *, able: bool) -> str | None:
+        """The first in rank that is heard and able, as this member sees it; None when there is none."""
         for name in self._rank:
             if name == self._me:
-                return True
+                if able:
+                    return name
+                continue
             heartbeat = self._hearing.fresh(name, now_ns)
             if heartbeat is not None and heartbeat.able:
-                return False
-        return False
+                return name
+        return None
+
+    def _in_touch(self, now_ns: int) -> bool:
+        return self._hearing.contacts(self._me, now_ns)[0] >= self._majority
 
     def decide(self, view: View, candidates: dict[str, Candidate], now_ns: int) -> Iterator[Transact]:
         """Every transaction that is due now."""

@@ -57,6 +57,8 @@ class Core:
         self.coordinator = Coordinator(self.me, cluster, self.hearing, self.grants)
         self.leased = False
         """Whether the lease lasts longer than the stop budget, so that queue managers may run."""
+        self.unfit: tuple[str, ...] = ()
+        """Queue managers that this member could not run now; "*" for all."""
         self.wake_at_ns = now_ns
         self._interval_ns = timing.interval_ns
         self._term_ns = timing.term_ns
@@ -65,7 +67,6 @@ class Core:
         self._last_ns = self._beat_at_ns = now_ns
         self._seq = 0
         self._said: tuple[object, ...] = ()
-        self._unfit: tuple[str, ...] = ()
         self._read_once = False
         self._out: list[sig.Effect] = []
 
@@ -114,7 +115,7 @@ class Core:
             case sig.Unhealthy(qm, epoch, code):
                 self._out += self.keeper.unhealthy(qm, epoch, code, now_ns)
             case sig.FitnessChanged(unfit):
-                self._unfit = unfit
+                self.unfit = unfit
             case sig.Ordered(ticket, order):
                 self._ordered(ticket, order, now_ns)
 
@@ -160,7 +161,7 @@ class Core:
             self.leased,
             self.grants.votes(self.view.members, now_ns),
             self.membership.stopped_word,
-            (ALL,) if self.membership.leaving else self._unfit,
+            (ALL,) if self.membership.leaving else self.unfit,
         )
         if now_ns < self._beat_at_ns and said == self._said:
             return
@@ -264,7 +265,7 @@ class Core:
             if heartbeat is not None and heartbeat.leased and heartbeat.incarnation == kept.record.incarnation:
                 leased[name] = heartbeat.unfit
         if self.leased and not self.membership.leaving and self.membership.may_stay(self.view):
-            leased[self.me] = self._unfit
+            leased[self.me] = self.unfit
         return candidates(self.view, leased)
 
     def _set_alarm(self, now_ns: int) -> None:

@@ -84,6 +84,11 @@ class Hearing:
         heartbeat = self.fresh(name, now_ns)
         return None if heartbeat is None else heartbeat.hears
 
+    def heard_by(self, name: str, now_ns: int) -> bool:
+        """Whether that member says that it hears this one."""
+        ears = self.ears(name, now_ns)
+        return ears is not None and bool(ears & self._bits[self._me])
+
     def contacts(self, name: str, now_ns: int) -> tuple[int, int]:
         """How many members are in two-way contact with `name`, and how many hear it at least; itself included.
 
