@@ -1,0 +1,35 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`. Both set up what they need by themselves.
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
+
+.PHONY: demo test lint types unit sim real bench lock clean
+
+demo:
+	@scripts/setup.sh demo
+	@$(BIN)/standfast demo
+
+test:
+	@scripts/setup.sh test
+	@$(MAKE) --no-print-directory lint types
+	$(BIN)/pytest -n 2 --dist loadscope
+
+lint:
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types:
+	$(BIN)/mypy
+
+bench:
+	@scripts/setup.sh test
+	@$(BIN)/python bench/run.py
+
+# Resolve pyproject.toml anew into versions with hashes.
+lock:
+	$(BIN)/python -m pip install -q pip-tools
+	$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host \
+	    --no-emit-find-links --no-emit-options --allow-unsafe --strip-extras --no-header --extra drill --extra dev \
+	    -o requirements/all.txt pyproject.toml
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -1,0 +1,57 @@
+#!/bin/sh
+# Brings a fresh Debian or Ubuntu machine to the point where Standfast runs from this checkout: Debian packages, then
+# a virtual environment in .venv with exactly the locked versions. Repeating it costs next to nothing.
+#
+# Usage: scripts/setup.sh PURPOSE     demo: what the demonstration needs; test: also what the tests need
+# Exit codes: 4 something must be installed that this user may not install (it says what); else that of what failed.
+set -eu
+cd "$(dirname "$0")/.."
+purpose=${1:-demo}
+
+say() { printf '%s\n' "$*" >&2; }
+
+python=${PYTHON:-python3}
+if ! command -v "$python" >/dev/null || ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    say "Standfast needs Python 3.11 or newer as '$python'. Install it, or name it: PYTHON=/path/to/python3.11 make ..."
+    exit 4
+fi
+
+missing=""
+need() { # need PROGRAM PACKAGE
+    command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
+}
+need etcd etcd-server
+"$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+if [ "$purpose" = test ]; then
+    need mosquitto mosquitto
+    need git git
+fi
+
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ]; then as_root=""
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then as_root="sudo"
+    else
+        say "These Debian packages are missing:$missing"
+        say "Run:  sudo apt-get update && sudo apt-get install -y$missing     then repeat this command."
+        exit 4
+    fi
+    say "Installing Debian packages:$missing"
+    $as_root apt-get update -qq
+    # shellcheck disable=SC2086 # a list of words
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    # The packages start services of their own; Standfast starts what it needs itself.
+    for service in etcd mosquitto; do
+        case "$missing" in
+            *"$service"*) [ -d /run/systemd/system ] && $as_root systemctl disable --now "$service" >/dev/null 2>&1 || true ;;
+        esac
+    done
+fi
+
+stamp=.venv/.complete
+if [ ! -f "$stamp" ] || [ requirements/all.txt -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+    say "Setting up .venv ..."
+    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/all.txt
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+    touch "$stamp"
+fi
