@@ -26,6 +26,21 @@ class Leadership(StrEnum):
     NO_SUCH_MEMBER = "no_such_member"  # etcd lists no member of that name
 
 
+async def leader_name(gateway: Gateway, within_s: float) -> str:
+    """Name of the leader as the gateway's first endpoint knows it, empty when it knows none.
+
+    Raises StoreUnavailable or StoreFatal.
+    """
+    endpoint = gateway.endpoints[0]
+    until = asyncio.get_running_loop().time() + within_s
+    try:
+        status = await gateway.call(endpoint, wire.STATUS, {}, _STATUS, write=False, until=until)
+        listed = await gateway.call(endpoint, wire.MEMBERS, {}, _MEMBERS, write=False, until=until)
+    except Failed as failed:
+        raise store_error("asking who leads the store", [failed]) from failed
+    return next((member.name for member in listed.members if member.id == status.leader), "")
+
+
 async def move_leadership(gateway: Gateway, to: str, within_s: float) -> Leadership:
     """Hand the raft leadership from the gateway's first endpoint to member `to`, if that endpoint is the leader.
 

@@ -1,0 +1,242 @@
+"""`standfast run`: puts one member together, lets it live, and takes it apart again.
+
+Order of a start: state directory locked and identity known; nothing of a former life runs; keys read; warden, store,
+links, health page and control socket opened; only then the core. Order of an end: the core hands over and leaves;
+then everything is closed, the warden last, with whatever it may still run.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import secrets
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from standfast.endpoints.health import HealthBoard
+from standfast.errors import MachineError, StateError
+from standfast.links.udp import UdpLinks
+from standfast.member.attendant import Attendant
+from standfast.member.control import ControlServer
+from standfast.member.control_protocol import NoticeKind
+from standfast.member.fitness import Fitness
+from standfast.member.handler import MemberHandler
+from standfast.member.hands import Hands
+from standfast.member.journal import Journal
+from standfast.member.logs import set_up
+from standfast.member.notify import Notifier
+from standfast.member.reporter import Reporter
+from standfast.member.runtime import Runtime
+from standfast.member.scribe import Scribe
+from standfast.member.statedir import StateDir
+from standfast.member.storehouse import Storehouse
+from standfast.member.warden_client import clear
+from standfast.member.warden_protocol import Containment
+from standfast.member.warden_reports import State
+from standfast.model.cluster import Cluster
+from standfast.ports import boottime_ns
+from standfast.quorum import signals as sig
+from standfast.quorum.core import Core, Identity
+from standfast.stores.ledger import Ledger
+from standfast.trust import CLUSTER_KEY, load_cluster_key
+
+_log = logging.getLogger(__name__)
+
+
+def main(
+    *,
+    cluster: Cluster,
+    member: str,
+    trust: Path,
+    state_dir: Path,
+    run_dir: Path,
+    group: str | None = None,
+    log_format: str = "console",
+) -> None:
+    """Run a member until it is told to end.
+
+    Args:
+        cluster: the cluster file.
+        member: which member this is.
+        trust: directory with its cluster key and certificates.
+        state_dir: kept over restarts and reboots; this member's alone.
+        run_dir: gone after a reboot; gets `MEMBER.sock` and a directory `MEMBER`.
+        group: of the users who may use the control socket besides the owner.
+        log_format: `console` or `json`.
+
+    Raises a StandfastError when it can not start or must not go on.
+    """
+    set_up(member, log_format)
+    with asyncio.Runner() as runner:
+        daemon = Daemon(cluster, member, trust_dir=trust, state_dir=state_dir, run_dir=run_dir, group=group)
+        runner.run(daemon.run())
+
+
+class Daemon:
+    """One member on this machine; arguments as of `main`."""
+
+    def __init__(
+        self, cluster: Cluster, me: str, *, trust_dir: Path, state_dir: Path, run_dir: Path, group: str | None
+    ) -> None:
+        self._cluster = cluster
+        self._me = me
+        self._trust_dir = trust_dir
+        self._state_dir = state_dir
+        self._socket = run_dir / f"{me}.sock"
+        self._own_run_dir = run_dir / me
+        self._group = group
+
+    async def run(self) -> None:
+        """From start to end."""
+        state = StateDir(self._state_dir, self._cluster.id, self._me)
+        try:
+            self._make_run_dir()
+            ended = await clear(self._own_run_dir)
+            if ended.queue_managers:
+                _log.warning("ended what a former life left running: %s", ", ".join(ended.queue_managers))
+            await self._live(state)
+        finally:
+            state.close()
+
+    def _make_run_dir(self) -> None:
+        try:
+            self._own_run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise MachineError(
+                f"The run directory {self._own_run_dir} can not be used: {error.strerror}. Create it for the user that "
+                f"runs Standfast, or name another one with --run-dir."
+            ) from error
+
+    async def _live(self, state: StateDir) -> None:
+        identity = Identity(name=self._me, machine=state.machine, process=secrets.randbits(63))
+        key = load_cluster_key(self._trust_dir / CLUSTER_KEY)
+        store = Storehouse(self._cluster, self._me, state.path, self._trust_dir)
+        journal = Journal(self._me)
+        board = self._board()
+        core = Core(identity, self._cluster, boottime_ns())
+        runtime = Runtime(self._cluster, core, journal, board)
+        hands = Hands(self._own_run_dir, f"{self._cluster.name}-{self._me}")
+        links = UdpLinks(self._cluster, self._me, key)
+        ledger = Ledger(store.client, self._me)
+        scribe = Scribe(ledger, store.client, journal, lambda: core.view, runtime.give)
+        attendant = Attendant(self._cluster, self._me, self._own_run_dir, hands, runtime.give)
+        reporter = Reporter(self._cluster, core, store, scribe, links.counters)
+        runtime.link, runtime.scribe, runtime.attendant, runtime.warden = links, scribe, attendant, hands
+        hands.reports = attendant
+        hands.on_state = lambda told: _note_containment(reporter, told)
+        handler = MemberHandler(self._cluster, reporter, ledger, journal, runtime.order)
+        control = ControlServer(self._socket, handler, self._group)
+        fitness = Fitness(attendant.place, lambda: core.view, runtime.give, reporter)
+
+        async with contextlib.AsyncExitStack() as opened:
+            await hands.open()
+            opened.push_async_callback(hands.close)
+            opened.push_async_callback(attendant.close)
+            board.start()
+            opened.callback(board.close)
+            await links.open(runtime.receive)
+            opened.callback(links.close)
+            opened.push_async_callback(store.close)
+            opened.push_async_callback(scribe.close)
+            await control.open()
+            opened.push_async_callback(control.close)
+            opened.callback(runtime.close)
+            await self._go_on(runtime, scribe, store, fitness, reporter)
+
+    def _board(self) -> HealthBoard:
+        me, timing = self._cluster.member(self._me), self._cluster.timing
+        return HealthBoard(
+            address=me.addresses[0],
+            port=me.health_port,
+            interval_ns=timing.interval_ns,
+            stale_after_ns=timing.in_doubt_ns,
+        )
+
+    async def _go_on(
+        self, runtime: Runtime, scribe: Scribe, store: Storehouse, fitness: Fitness, reporter: Reporter
+    ) -> None:
+        """Let the core run until it has left; a part that fails for good ends the member the same way."""
+        core = runtime.core
+        notifier = Notifier()
+        with _ended_by_signals(runtime):
+            work = [
+                asyncio.create_task(store.run(lambda name: core.hearing.hears(name, boottime_ns()))),
+                asyncio.create_task(scribe.watch()),
+                asyncio.create_task(scribe.trim(lambda: core.coordinator.acting(boottime_ns(), able=core.able))),
+                asyncio.create_task(fitness.run()),
+                asyncio.create_task(_stay_alive(notifier, reporter, store)),
+            ]
+            gc.collect()
+            gc.freeze()
+            runtime.give(sig.Woke())
+            notifier.tell("READY=1")
+            _log.info("member %s of cluster %s runs", self._me, self._cluster.name)
+            try:
+                await _first_end(runtime, work)
+            finally:
+                notifier.tell("STOPPING=1")
+                for task in work:
+                    task.cancel()
+                await asyncio.gather(*work, return_exceptions=True)
+
+
+async def _first_end(runtime: Runtime, work: list[asyncio.Task[None]]) -> None:
+    """Wait until the core has left; when a part fails for good, let the core leave and raise why."""
+    store = work[0]
+    waited: set[asyncio.Future[Any]] = {runtime.left, store}
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    failure = store.exception() if store.done() and not store.cancelled() else None
+    if failure is not None:
+        _log.error("the member must end: %s", _root(failure))
+        await runtime.order(sig.LeaveCluster())
+    reason = await runtime.left
+    if failure is not None:
+        raise _root(failure)
+    if reason is sig.LeaveReason.NAMESAKE:
+        raise StateError(
+            f"Another machine joined as member {runtime.core.me!r}, so this one has stopped. Give each machine its own "
+            f"name in the cluster file, and do not copy state directories between machines."
+        )
+
+
+def _root(failure: BaseException) -> BaseException:
+    """The one failure inside a task group's bundle."""
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure
+
+
+async def _stay_alive(notifier: Notifier, reporter: Reporter, store: Storehouse) -> None:
+    """Tell systemd that the loop turns, and keep what `status` says of the etcd's version up to date."""
+    while True:
+        notifier.tell("WATCHDOG=1")
+        reporter.notice(NoticeKind.STORE_VERSION, "etcd", store.warning)
+        await asyncio.sleep(1.0)
+
+
+def _note_containment(reporter: Reporter, told: State) -> None:
+    by_group = told.containment is Containment.GROUP
+    reporter.notice(NoticeKind.NO_CGROUP, "warden", "process groups" if by_group else "")
+
+
+@contextlib.contextmanager
+def _ended_by_signals(runtime: Runtime) -> Iterator[None]:
+    """The first SIGTERM or SIGINT hands over and leaves; a second one does not wait for that."""
+    loop = asyncio.get_running_loop()
+    asked: list[asyncio.Task[sig.Verdict]] = []
+
+    def end() -> None:
+        if asked and not runtime.left.done():
+            runtime.left.set_result(sig.LeaveReason.ORDERED)
+        elif not asked:
+            asked.append(loop.create_task(runtime.order(sig.LeaveCluster())))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

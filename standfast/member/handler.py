@@ -1,0 +1,108 @@
+"""Answers the operators of this member: reports, events, and orders passed on to the core."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+
+from standfast.errors import UsageError
+from standfast.member.control import Actor
+from standfast.member.control_protocol import (
+    VERSION,
+    CanStop,
+    Drain,
+    EventLine,
+    Events,
+    Freeze,
+    Hello,
+    Move,
+    OrderResult,
+    Request,
+    Response,
+    SafetyReport,
+    Status,
+    Thaw,
+    Undrain,
+    Welcome,
+    situation,
+)
+from standfast.member.journal import Journal, line_of
+from standfast.member.reporter import Reporter
+from standfast.model.cluster import Cluster
+from standfast.quorum import signals as sig
+from standfast.quorum.can_stop import can_stop
+from standfast.stores.ledger import Ledger
+
+PAGE = 500
+LOOK_AGAIN_S = 5.0
+"""How long a follower waits at most before the log is read again, should no watch have woken it."""
+
+_ORDERS: dict[type, Callable[..., sig.Order]] = {
+    Move: lambda r: sig.Move(r.qm, r.to),
+    Drain: lambda r: sig.Drain(r.member, on=True),
+    Undrain: lambda r: sig.Drain(r.member, on=False),
+    Freeze: lambda _: sig.Freeze(on=True),
+    Thaw: lambda _: sig.Freeze(on=False),
+}
+
+
+class MemberHandler:
+    """Of one member. `order` gives an order to the core and waits for how it ends."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        reporter: Reporter,
+        ledger: Ledger,
+        journal: Journal,
+        order: Callable[[sig.Order], Awaitable[sig.Verdict]],
+    ) -> None:
+        self._cluster = cluster
+        self._reporter = reporter
+        self._ledger = ledger
+        self._journal = journal
+        self._order = order
+
+    async def handle(self, request: Request, actor: Actor) -> Response:  # noqa: ARG002 - the server logs the actor
+        """Answer everything but Events; raises UsageError for a member that does not exist."""
+        if type(request) in _ORDERS:
+            return OrderResult(await self._order(_ORDERS[type(request)](request)))
+        report = self._reporter.status()
+        if isinstance(request, CanStop):
+            if request.member not in {m.name for m in self._cluster.members}:
+                names = ", ".join(m.name for m in self._cluster.members)
+                raise UsageError(f"There is no member {request.member!r}: this cluster has {names}.")
+            return SafetyReport(can_stop(situation(report), request.member))
+        if isinstance(request, Hello):
+            return Welcome(VERSION, self._cluster.name, report.answered_by)
+        assert isinstance(request, Status)
+        return report
+
+    async def events(self, request: Events, actor: Actor) -> AsyncGenerator[EventLine, None]:  # noqa: ARG002
+        """The stored events after a revision and what this member alone could see; then, to follow, each new one."""
+        local, position = self._journal.local_since(0)
+        revision = request.since
+        stored = [line async for line in self._stored(revision)]
+        revision = max([revision, *(line.revision for line in stored)])
+        for line in _by_time(stored, [] if request.since else local):
+            yield line
+        while request.follow:
+            await self._journal.news(LOOK_AGAIN_S)
+            local, position = self._journal.local_since(position)
+            stored = [line async for line in self._stored(revision)]
+            revision = max([revision, *(line.revision for line in stored)])
+            for line in _by_time(stored, local):
+                yield line
+
+    async def _stored(self, after: int) -> AsyncIterator[EventLine]:
+        while page := await self._ledger.history(after, PAGE):
+            for event in page:
+                yield line_of(event)
+            after = page[-1].revision
+
+
+def _by_time(stored: list[EventLine], local: list[EventLine]) -> Iterator[EventLine]:
+    """Stored events in the store's order, local ones between them where the clocks put them."""
+    waiting = sorted(local, key=lambda line: line.at_unix_ms)
+    for line in stored:
+        while waiting and waiting[0].at_unix_ms < line.at_unix_ms:
+            yield waiting.pop(0)
+        yield line
+    yield from waiting

@@ -1,0 +1,149 @@
+"""The warden, as the member uses it: one that has died is replaced, and what it ran has ended by then."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from standfast.errors import StandfastError
+from standfast.member.warden_client import Warden
+from standfast.member.warden_reports import (
+    Exited,
+    Launched,
+    LaunchOrder,
+    LeaseKill,
+    LeaseStop,
+    NotUnderstood,
+    Refused,
+    State,
+    Stuck,
+    ToDaemon,
+    WardenGone,
+)
+
+NO_WARDEN = "no_warden"
+START_AGAIN_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Reports(Protocol):
+    """What the attendant wants to hear."""
+
+    def launched(self, qm: str, epoch: int) -> None:
+        """Its program was executed."""
+        ...
+
+    def refused(self, qm: str, epoch: int, code: str) -> None:
+        """It was not started, and nothing of it is left."""
+        ...
+
+    def exited(self, qm: str, epoch: int, code: str) -> None:
+        """No process of it is left."""
+        ...
+
+
+class Hands:
+    """Starts, stops and kills queue managers through the warden, and tells it of the lease.
+
+    Args:
+        run_dir: of the member.
+        name: cluster and member, for the warden's cgroup.
+        reports: told of what becomes of queue managers; set before `open`.
+    """
+
+    reports: Reports
+
+    def __init__(self, run_dir: Path, name: str) -> None:
+        self._run_dir = run_dir
+        self._name = name
+        self._warden: Warden | None = None
+        self._lease: tuple[int, int, int] | None = None
+        self._reviving: asyncio.Task[None] | None = None
+        self.on_state: Callable[[State], None] = lambda _: None
+
+    @property
+    def state(self) -> State | None:
+        """The warden's latest word on itself; None while there is none."""
+        return self._warden.state if self._warden else None
+
+    async def open(self) -> None:
+        """Start the warden; raises AlreadyRunning, MachineError."""
+        self._warden = await Warden.start(self._run_dir, self._name, self._report)
+        self.on_state(self._warden.state)
+        if self._lease:
+            self._warden.lease(*self._lease)
+
+    def lease(self, end_ns: int, stop_ns: int, kill_ns: int) -> None:
+        """Tell the warden when to stop and kill by itself (CLOCK_BOOTTIME, nanoseconds)."""
+        self._lease = (end_ns, stop_ns, kill_ns)
+        if self._warden:
+            self._warden.lease(end_ns, stop_ns, kill_ns)
+
+    def launch(self, order: LaunchOrder) -> None:
+        """Start a queue manager; refused while the warden is being replaced."""
+        if self._warden:
+            self._warden.launch(order)
+        else:
+            asyncio.get_running_loop().call_soon(self.reports.refused, order.qm, order.epoch, NO_WARDEN)
+
+    def stop(self, qm: str) -> None:
+        """Its stop signal."""
+        if self._warden:
+            self._warden.stop(qm)
+
+    def kill(self, qm: str) -> None:
+        """SIGKILL to everything of it."""
+        if self._warden:
+            self._warden.kill(qm)
+
+    async def close(self) -> None:
+        """End the warden and whatever it still runs."""
+        if self._reviving:
+            self._reviving.cancel()
+            await asyncio.gather(self._reviving, return_exceptions=True)
+        if self._warden:
+            warden, self._warden = self._warden, None
+            await warden.quit(kill=True)
+
+    def _report(self, report: ToDaemon) -> None:
+        match report:
+            case Launched():
+                self.reports.launched(report.qm, report.epoch)
+            case Refused():
+                _log.warning("launch of %s refused: %s %s", report.qm, report.code, report.detail)
+                self.reports.refused(report.qm, report.epoch, report.code)
+            case Exited():
+                self.reports.exited(report.qm, report.epoch, exit_code(report))
+            case State():
+                self.on_state(report)
+            case LeaseStop() | LeaseKill():
+                _log.warning("the warden ends %s: the lease runs out", report.qm)
+            case Stuck():
+                _log.critical(
+                    "%s (pid %d) can not be killed: only a reset of the machine ends it", report.qm, report.pid
+                )
+            case NotUnderstood():
+                _log.error("the warden dropped an order: %s", report.detail)
+            case WardenGone():
+                _log.error("the warden (pid %d) has died; what it ran is being ended", report.pid)
+                dead, self._warden = self._warden, None
+                if dead:
+                    self._reviving = asyncio.get_running_loop().create_task(self._revive(dead))
+
+    async def _revive(self, dead: Warden) -> None:
+        await dead.gone()
+        while self._warden is None:
+            try:
+                await self.open()
+            except StandfastError as error:
+                _log.error("no new warden: %s", error)
+                await asyncio.sleep(START_AGAIN_S)
+
+
+def exit_code(report: Exited) -> str:
+    """How a queue manager ended, as a short word."""
+    if report.signal is not None:
+        return f"signal_{report.signal}"
+    return f"exit_{report.exit_code}" if report.exit_code is not None else str(report.cause)

@@ -1,0 +1,144 @@
+"""What this member knows, as the report that `standfast status` shows."""
+
+import time
+from typing import Any, Protocol
+
+from standfast.managers.registry import DRIVERS
+from standfast.member.control_protocol import (
+    MemberReport,
+    Notice,
+    NoticeKind,
+    QueueManagerReport,
+    StatusReport,
+    StoreReport,
+)
+from standfast.model.cluster import Cluster, MemberSpec
+from standfast.model.records import Assignment
+from standfast.ports import LinkCounters, boottime_ns
+from standfast.quorum.core import Core
+
+NS_PER_MS = 1_000_000
+
+
+class StoreFacts(Protocol):
+    """What is known of the store's servers."""
+
+    leader: str
+
+    @property
+    def version(self) -> str:
+        """Of the supervised etcd; empty when there is none."""
+        ...
+
+
+class ReadFacts(Protocol):
+    """What is known of the last read."""
+
+    read_ms: float | None
+
+
+class Reporter:
+    """Of one member; asks nobody, so that it answers at once whatever is broken."""
+
+    def __init__(
+        self, cluster: Cluster, core: Core, store: StoreFacts, reads: ReadFacts, counters: LinkCounters
+    ) -> None:
+        self._cluster = cluster
+        self._core = core
+        self._store = store
+        self._reads = reads
+        self._counters = counters
+        self.notices: dict[tuple[NoticeKind, str], Notice] = {}
+        """What the daemon found that a person should see."""
+
+    def notice(self, kind: NoticeKind, subject: str = "", detail: str = "") -> None:
+        """Add or renew a notice; an empty detail takes it back."""
+        if detail:
+            self.notices[kind, subject] = Notice(kind, subject, detail)
+        else:
+            self.notices.pop((kind, subject), None)
+
+    def status(self) -> StatusReport:
+        """Everything this member knows now."""
+        core, now_ns = self._core, boottime_ns()
+        acting = core.coordinator.leading(now_ns, able=core.able)
+        return StatusReport(
+            cluster=self._cluster.name,
+            answered_by=core.me,
+            at_unix_ms=time.time_ns() // NS_PER_MS,
+            timing=self._cluster.timing,
+            members=tuple(self._member(spec, acting, now_ns) for spec in self._by_name()),
+            queue_managers=tuple(
+                self._queue_manager(name, core.view.assignments[name].record) for name in sorted(core.view.assignments)
+            ),
+            store=StoreReport(
+                reachable=core.desk.ok,
+                leader=self._store.leader,
+                revision=core.view.revision,
+                latency_ms=self._reads.read_ms,
+                version=self._store.version,
+            ),
+            orders=core.view.orders.record,
+            notices=(*self.notices.values(), *self._knocks()),
+        )
+
+    def _by_name(self) -> list[MemberSpec]:
+        return sorted(self._cluster.members, key=lambda m: m.name)
+
+    def _member(self, spec: MemberSpec, acting: str | None, now_ns: int) -> MemberReport:
+        core = self._core
+        kept = core.view.members.get(spec.name)
+        report: dict[str, Any] = {"name": spec.name, "role": spec.role, "address": spec.addresses[0]}
+        if kept is not None:
+            record = kept.record
+            report |= {"state": record.state, "reason": record.reason, "incarnation": record.incarnation}
+        if spec.name == core.me:
+            left_ms = max(0, core.lease.end_ns - now_ns) // NS_PER_MS
+            report |= {"heard_ms": 0, "leased": core.leased, "lease_left_ms": left_ms, "unfit": core.unfit}
+        else:
+            report |= self._heard(spec.name, now_ns)
+        leader = self._store.leader
+        return MemberReport(
+            coordinator=spec.name == acting, store_leader=spec.name == leader if leader else None, **report
+        )
+
+    def _heard(self, name: str, now_ns: int) -> dict[str, Any]:
+        hearing = self._core.hearing
+        peer = hearing.peers[name]
+        if peer.heartbeat is None:
+            return {}
+        fresh = hearing.fresh(name, now_ns)
+        return {
+            "heard_ms": (now_ns - peer.at_ns) // NS_PER_MS,
+            "hears_us": hearing.heard_by(name, now_ns) if fresh else None,
+            "leased": bool(fresh and fresh.leased),
+            "unfit": fresh.unfit if fresh else (),
+        }
+
+    def _queue_manager(self, name: str, a: Assignment) -> QueueManagerReport:
+        core = self._core
+        spec = core.view.specs[name].record
+        run = core.keeper.runs.get(name)
+        driver = DRIVERS.get(spec.kind)
+        return QueueManagerReport(
+            name=name,
+            kind=spec.kind,
+            owner=a.owner,
+            target=a.target,
+            phase=a.phase,
+            epoch=a.epoch,
+            address=self._cluster.member(a.owner).clients if a.owner else "",
+            port=spec.port,
+            reason=a.reason,
+            failed_on=a.failed_on,
+            local=run.state if run is not None else None,
+            durability=driver.durability if driver else "",
+        )
+
+    def _knocks(self) -> list[Notice]:
+        found = []
+        if self._counters.bad_key:
+            found.append(Notice(NoticeKind.BAD_KEY, detail=str(self._counters.bad_key)))
+        if self._counters.other_cluster:
+            found.append(Notice(NoticeKind.OTHER_CLUSTER, detail=str(self._counters.other_cluster)))
+        return found

@@ -1,0 +1,173 @@
+"""Turns the core's effects into deeds and what happens into the core's inputs. Decides nothing.
+
+Guarantees: inputs are taken one after the other, each with the time at which it is taken; effects are carried out in
+the order given, before the next input. The warden hears of a longer lease before anything is launched under it.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from standfast.endpoints.health import Service, Snapshot
+from standfast.member.attendant import Attendant
+from standfast.member.journal import Journal
+from standfast.member.scribe import Scribe
+from standfast.model.cluster import Cluster
+from standfast.model.messages import Message
+from standfast.ports import Link, boottime_ns
+from standfast.quorum import signals as sig
+from standfast.quorum.core import Core
+from standfast.quorum.runs import RunState
+
+NS_PER_S = 1e9
+
+_log = logging.getLogger(__name__)
+
+
+class LeaseKeeper(Protocol):
+    """Who enforces the lease's end when this process can not: the warden."""
+
+    def lease(self, end_ns: int, stop_ns: int, kill_ns: int) -> None:
+        """The lease ends at `end_ns`; stop and kill that long before it."""
+        ...
+
+
+class Board(Protocol):
+    """Who shows clients where to go: the health page."""
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Answer from this from now on."""
+        ...
+
+
+class Runtime:
+    """Of one member; `start` once the parts are open."""
+
+    def __init__(self, cluster: Cluster, core: Core, journal: Journal, board: Board) -> None:
+        self.core = core
+        self.link: Link
+        self.scribe: Scribe
+        self.attendant: Attendant
+        self.warden: LeaseKeeper
+        self.left: asyncio.Future[sig.LeaveReason] = asyncio.get_running_loop().create_future()
+        """Done when the core has ended: why."""
+        self._cluster = cluster
+        self._timing = cluster.timing
+        self._others = [m.name for m in cluster.members if m.name != core.me]
+        self._journal = journal
+        self._board = board
+        self._inputs: deque[sig.Input] = deque()
+        self._busy = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_ns = 0
+        self._services: dict[str, Service] = {}
+        self._tickets = 0
+        self._answers: dict[int, asyncio.Future[sig.Verdict]] = {}
+        self._deeds: dict[type, Callable[..., None]] = {
+            sig.Send: lambda e: self.link.send(e.to, e.message),
+            sig.Broadcast: self._broadcast,
+            sig.Read: lambda _: self.scribe.read(),
+            sig.Transact: lambda e: self.scribe.transact(e.tag, e.transaction),
+            sig.LeaseMoved: lambda e: self.warden.lease(e.end_ns, self._timing.stop_ns, self._timing.kill_ns),
+            sig.Launch: self._launch,
+            sig.Stop: lambda e: self.attendant.stop(e.qm),
+            sig.Kill: lambda e: self.attendant.kill(e.qm),
+            sig.Tell: lambda e: self._journal.told(e.event),
+            sig.Answer: self._answer,
+            sig.Leave: self._leave,
+        }
+
+    def give(self, given: sig.Input) -> None:
+        """Take an input; one that comes while effects are carried out waits its turn."""
+        self._inputs.append(given)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._inputs:
+                self._take(self._inputs.popleft())
+        finally:
+            self._busy = False
+
+    def receive(self, message: Message) -> None:
+        """A message from another member."""
+        self.give(sig.Received(message))
+
+    async def order(self, order: sig.Order) -> sig.Verdict:
+        """Give an operator's order and wait for how it ends."""
+        self._tickets += 1
+        answer: asyncio.Future[sig.Verdict] = asyncio.get_running_loop().create_future()
+        self._answers[self._tickets] = answer
+        self.give(sig.Ordered(self._tickets, order))
+        return await answer
+
+    def _take(self, given: sig.Input) -> None:
+        before = self.core.lease.end_ns
+        for effect in self.core.step(boottime_ns(), given):
+            self._deeds[type(effect)](effect)
+        if type(given) is not sig.Received:
+            self._services = self._known_services()
+            self._publish()
+        elif self.core.lease.end_ns != before:
+            self._publish()
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        wake_ns = self.core.wake_at_ns
+        if self._alarm is not None and self._alarm_ns == wake_ns:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_ns = wake_ns
+        delay_s = max(0, wake_ns - boottime_ns()) / NS_PER_S
+        self._alarm = asyncio.get_running_loop().call_later(delay_s, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.give(sig.Woke())
+
+    def _known_services(self) -> dict[str, Service]:
+        core = self.core
+        services = {}
+        for qm, kept in core.view.assignments.items():
+            run = core.keeper.runs.get(qm)
+            ready = run is not None and run.state is RunState.SERVING and run.epoch == kept.record.epoch
+            spec = core.view.specs[qm].record
+            address = self._cluster.member(core.me).clients
+            services[qm] = Service(ready=ready, epoch=kept.record.epoch, address=address, port=spec.port)
+        return services
+
+    def _publish(self) -> None:
+        core = self.core
+        self._board.publish(
+            Snapshot(
+                services=self._services,
+                lease_end_ns=core.lease.end_ns if core.membership.incarnation else 0,
+                alive_ns=boottime_ns(),
+                joined=core.membership.may_stay(core.view),
+            )
+        )
+
+    def _broadcast(self, effect: sig.Broadcast) -> None:
+        for name in self._others:
+            self.link.send(name, effect.heartbeat)
+
+    def _launch(self, effect: sig.Launch) -> None:
+        spec = self.core.view.specs[effect.qm].record
+        self.attendant.launch(spec, effect.epoch, self.core.membership.incarnation)
+
+    def _answer(self, effect: sig.Answer) -> None:
+        answer = self._answers.pop(effect.ticket, None)
+        if answer is not None and not answer.done():
+            answer.set_result(effect.verdict)
+
+    def _leave(self, effect: sig.Leave) -> None:
+        if not self.left.done():
+            self.left.set_result(effect.reason)
+
+    def close(self) -> None:
+        """Take no more inputs by itself."""
+        if self._alarm is not None:
+            self._alarm.cancel()

@@ -1,0 +1,110 @@
+"""The member's store: its own supervised etcd, or one that the user already has, and the client for it.
+
+Keeps etcd's raft leadership on the first witness that is heard. A matter of speed, never of safety.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from standfast import trust
+from standfast.errors import KeyFileError, StoreError
+from standfast.model.cluster import Cluster, Role
+from standfast.stores.etcd import Etcd
+from standfast.stores.etcd_http import Gateway, Patience
+from standfast.stores.etcd_settings import TlsFiles, client_url, endpoints
+from standfast.stores.leadership import leader_name
+from standfast.stores.supervisor import EtcdServer
+
+LOOK_EVERY_S = 2.0
+"""How often the place of the leadership is looked at."""
+ASK_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Storehouse:
+    """Of one member.
+
+    Args:
+        cluster: the cluster file.
+        me: this member.
+        state_dir: of this member.
+        trust_dir: with this member's certificates.
+    """
+
+    def __init__(self, cluster: Cluster, me: str, state_dir: Path, trust_dir: Path) -> None:
+        self.leader = ""
+        """The member whose etcd leads; empty when unknown or when the etcd is the user's own."""
+        self._cluster = cluster
+        self._me = me
+        self._tls = TlsFiles(
+            ca=trust_dir / trust.CA_CERTIFICATE, cert=trust_dir / trust.CERTIFICATE, key=trust_dir / trust.PRIVATE_KEY
+        )
+        spec = cluster.store
+        self.server = None if spec.endpoints else EtcdServer(cluster, me, state_dir, tls=self._tls)
+        secure = self.server is not None or any(url.startswith("https") for url in spec.endpoints)
+        self.client = Etcd(
+            cluster.name,
+            endpoints(cluster, me, secure=secure),
+            tls=self._tls.client_context() if secure else None,
+            username=spec.username,
+            password=_password(spec.password_file) if spec.password_file else "",
+        )
+
+    @property
+    def version(self) -> str:
+        """Version of the supervised etcd; empty for a user's own."""
+        return self.server.report().version if self.server else ""
+
+    @property
+    def warning(self) -> str:
+        """What is wrong with that version; empty when nothing is."""
+        return (self.server.report().warning or "") if self.server else ""
+
+    async def run(self, heard: Callable[[str], bool]) -> None:
+        """Keep etcd running and its leadership well placed, until cancelled; raises what EtcdServer.run raises."""
+        if self.server is None:
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.server.run())
+            tasks.create_task(self._keep_leadership(heard))
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self.client.close()
+
+    async def _keep_leadership(self, heard: Callable[[str], bool]) -> None:
+        assert self.server is not None
+        mine = client_url(self._cluster.member(self._me), secure=True)
+        gateway = Gateway([mine], tls=self._tls.client_context(), patience=Patience())
+        try:
+            while True:
+                await asyncio.sleep(LOOK_EVERY_S)
+                try:
+                    self.leader = await leader_name(gateway, ASK_S)
+                    wanted = self._best_seat(heard)
+                    if wanted and self.leader == self._me != wanted:
+                        await self.server.move_leadership(wanted)
+                except StoreError as error:
+                    self.leader = ""
+                    _log.debug("leadership of the store: %s", error)
+        finally:
+            await gateway.close()
+
+    def _best_seat(self, heard: Callable[[str], bool]) -> str | None:
+        """The first witness that is heard; this member itself when it is one."""
+        witnesses = sorted(m.name for m in self._cluster.members if m.role is Role.WITNESS)
+        if self._me in witnesses:
+            return self._me
+        return next((name for name in witnesses if heard(name)), None)
+
+
+def _password(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(
+            f"The password for the store can not be read from {file}: {error}. Correct [store] password_file."
+        ) from error
