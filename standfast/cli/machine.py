@@ -1,0 +1,280 @@
+"""What `standfast check` looks at on a machine. Every look has a deadline and changes nothing.
+
+Ports are tried by binding them for an instant. Storage is looked at only by a child process that may be killed: a hung
+mount must not hang the check.
+"""
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from standfast.cli.words import Level
+from standfast.errors import (
+    ClusterFileError,
+    KeyFileError,
+    MachineError,
+    StandfastError,
+    StateError,
+    StoreFatal,
+    Unreachable,
+)
+from standfast.managers.programs import program_version
+from standfast.managers.registry import driver
+from standfast.member.control_client import ControlClient
+from standfast.member.statedir import IDENTITY, StoredIdentity
+from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.ports import Durability, Place
+from standfast.stores.etcd_version import version_problem
+from standfast.trust import CLUSTER_KEY, load_cluster_key, ssl_client_context
+
+STORAGE_DEADLINE_S = 10.0
+"""A mount that does not answer a look within this long hangs."""
+CONNECT_S = 3.0
+"""Longest wait for an etcd that exists already, and for a member that runs here."""
+_PROBE = """
+import os, sys
+path, root = sys.argv[1], os.stat("/").st_dev
+parent = os.path.dirname(path)
+if not os.path.isdir(path):
+    print("new" if os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK) else "missing")
+elif not os.access(path, os.R_OK | os.W_OK | os.X_OK) or os.statvfs(path).f_flag & os.ST_RDONLY:
+    print("unwritable")
+else:
+    print("mount" if os.path.ismount(os.path.realpath(path)) else "local" if os.stat(path).st_dev == root else "below")
+"""
+"""Prints one word about a directory; the empty answer is a crash."""
+
+
+class Finding(Struct, frozen=True):
+    """One line of the table.
+
+    Attributes:
+        level: ok, warning or problem.
+        subject: what was looked at.
+        found: what was found.
+        action: what to do next; empty when there is nothing.
+        raises: the error that it would be for the daemon.
+    """
+
+    level: Level
+    subject: str
+    found: str
+    action: str = ""
+    raises: type[StandfastError] | None = None
+
+
+def _ok(subject: str, found: str) -> Finding:
+    return Finding(Level.OK, subject, found)
+
+
+def _problem(subject: str, error: StandfastError) -> Finding:
+    """From an error that another room raised: its message says already what to do."""
+    return Finding(Level.PROBLEM, subject, str(error), "", type(error))
+
+
+async def machine_findings(
+    cluster: Cluster, member: MemberSpec, *, trust: Path, state_dir: Path, run_dir: Path
+) -> list[Finding]:
+    """Everything that can be judged of this machine as that member."""
+    found = [_keys(trust), _state(state_dir, cluster, member)]
+    running = await _running(run_dir / f"{member.name}.sock", member)
+    found.append(running or _ok("member", f"{member.name} does not run here yet"))
+    found += _addresses(member)
+    if running is None:
+        found += _ports(cluster, member)
+    found += [finding async for finding in _store(cluster)]
+    if member.role is Role.DATA:
+        for spec in cluster.queue_managers:
+            found += [finding async for finding in _queue_manager(cluster, member, spec, run_dir)]
+    return found
+
+
+def _keys(trust: Path) -> Finding:
+    """Cluster key, certificate and private key: there, private, and fitting together."""
+    try:
+        load_cluster_key(trust / CLUSTER_KEY)
+        ssl_client_context(trust)
+    except KeyFileError as error:
+        return _problem("keys", error)
+    return _ok("keys", f"{trust}: cluster key and certificates are sound and private")
+
+
+def _state(state_dir: Path, cluster: Cluster, member: MemberSpec) -> Finding:
+    """The state directory is usable, and of this member or of none."""
+    try:
+        identity = msgspec.json.decode((state_dir / IDENTITY).read_bytes(), type=StoredIdentity)
+    except FileNotFoundError:
+        place = state_dir
+        while not place.exists():
+            place = place.parent
+        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+            return _ok("state", f"{state_dir} can be used; it is new")
+        text, action = f"{state_dir} can not be written by this user", "create it for the user that runs Standfast"
+        return Finding(Level.PROBLEM, "state", text, action, StateError)
+    except (OSError, msgspec.MsgspecError) as error:
+        action = "if the file is damaged, move the directory away: the member then joins as a new machine"
+        return Finding(Level.PROBLEM, "state", f"{state_dir / IDENTITY} can not be read: {error}", action, StateError)
+    if (identity.cluster_id, identity.member) != (cluster.id, member.name):
+        text = f"{state_dir} belongs to member {identity.member} of cluster id {identity.cluster_id}"
+        return Finding(Level.PROBLEM, "state", text, "name another --state-dir, or move that one away", StateError)
+    return _ok("state", f"{state_dir} is this member's")
+
+
+async def _running(path: Path, member: MemberSpec) -> Finding | None:
+    """Whether the member answers here now; its ports are then its own."""
+    try:
+        async with ControlClient(path, CONNECT_S) as client:
+            return _ok("member", f"{client.welcome.member} runs here now; its ports were not tried")
+    except Unreachable:
+        return None
+    except StandfastError as error:
+        return Finding(Level.WARNING, "member", f"{member.name} runs here but refused: {error}")
+
+
+def _addresses(member: MemberSpec) -> Iterator[Finding]:
+    """The member's addresses are this machine's."""
+    for address in dict.fromkeys((*member.addresses, member.clients)):
+        error = _bind_error(address, 0, socket.SOCK_DGRAM)
+        if error is None:
+            yield _ok(f"address {address}", "is this machine's")
+        else:
+            action = "check --member, the cluster file and `ip address`"
+            yield Finding(
+                Level.PROBLEM, f"address {address}", f"can not be used here: {error.strerror}", action, MachineError
+            )
+
+
+def _ports(cluster: Cluster, member: MemberSpec) -> Iterator[Finding]:
+    """Nobody else holds a port that the member needs."""
+    first = member.addresses[0]
+    wanted = [(address, member.heartbeat_port, socket.SOCK_DGRAM, "heartbeats") for address in member.addresses]
+    wanted.append((first, member.health_port, socket.SOCK_STREAM, "health"))
+    if not cluster.store.endpoints:
+        wanted.append((first, member.store_client_port, socket.SOCK_STREAM, "etcd"))
+        wanted.append((first, member.store_peer_port, socket.SOCK_STREAM, "etcd peers"))
+    if member.role is Role.DATA:
+        wanted += [(member.clients, spec.port, socket.SOCK_STREAM, spec.name) for spec in cluster.queue_managers]
+    for address, port, kind, use in wanted:
+        error = _bind_error(address, port, kind)
+        subject = f"port {port}/{'udp' if kind == socket.SOCK_DGRAM else 'tcp'}"
+        if error is None:
+            yield _ok(subject, f"free, for {use}")
+        else:
+            action = f"see who holds it with `ss -lnp`, or choose another port for {use}"
+            yield Finding(Level.PROBLEM, subject, f"{address}: {error.strerror}, for {use}", action, MachineError)
+
+
+def _bind_error(address: str, port: int, kind: socket.SocketKind) -> OSError | None:
+    """Why a socket can not be bound there; None when it can."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, kind) as tried:
+        if kind == socket.SOCK_STREAM:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((address, port))
+        except OSError as error:
+            return error
+    return None
+
+
+async def _store(cluster: Cluster) -> AsyncIterator[Finding]:
+    """The etcd program, or the etcd that exists already."""
+    for endpoint in cluster.store.endpoints:
+        parts = urlsplit(endpoint)
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        except (OSError, TimeoutError) as error:
+            yield Finding(
+                Level.WARNING, "store", f"{endpoint} does not answer: {error}", "start it, or correct the endpoint"
+            )
+        else:
+            writer.close()
+            yield _ok("store", f"{endpoint} answers")
+    if cluster.store.endpoints:
+        return
+    program = shutil.which("etcd")
+    if program is None:
+        action = "install it: `apt-get install etcd-server`, or etcd 3.6 from its authors"
+        yield Finding(Level.PROBLEM, "etcd", "the program etcd is not on PATH", action, MachineError)
+        return
+    try:
+        version = await program_version(Path(program), "--version", pattern=r"etcd Version: (\S+)")
+        warning = version_problem(version)
+    except (MachineError, StoreFatal) as error:
+        yield _problem("etcd", error)
+        return
+    yield Finding(Level.WARNING, "etcd", warning) if warning else _ok("etcd", f"{program} {version}")
+
+
+async def _queue_manager(
+    cluster: Cluster, member: MemberSpec, spec: QueueManagerSpec, run_dir: Path
+) -> AsyncIterator[Finding]:
+    """The driver, its options, its program, what its acknowledgement is worth, and the storage."""
+    try:
+        how = driver(spec.kind)
+    except ClusterFileError as error:
+        yield _problem(spec.name, error)
+        return
+    place = Place(
+        name=spec.name,
+        data_dir=Path(spec.storage.path),
+        run_dir=run_dir / spec.name,
+        address=member.clients,
+        port=spec.port,
+        options=spec.options,
+    )
+    for sentence in how.problems(place):
+        yield Finding(Level.PROBLEM, spec.name, sentence, "", ClusterFileError)
+    try:
+        yield _ok(spec.name, f"{spec.kind} {await how.version()}")
+    except MachineError as error:
+        yield _problem(spec.name, error)
+    level = Level.OK if how.durability is Durability.SYNCED else Level.WARNING
+    yield Finding(level, spec.name, how.durability_note)
+    several = sum(m.role is Role.DATA for m in cluster.members) > 1
+    yield await _storage(spec.name, spec.storage, shared=several)
+
+
+async def _storage(qm: str, storage: StorageSpec, *, shared: bool) -> Finding:
+    """The directory, seen by a child with a deadline."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", "-c", _PROBE, storage.path,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        printed, _ = await asyncio.wait_for(child.communicate(), STORAGE_DEADLINE_S)
+        word = printed.decode().strip()
+    except TimeoutError:
+        child.kill()  # a child in an uninterruptible wait dies when the mount answers: not waited for
+        word = "hangs"
+    return _storage_finding(qm, storage, word, shared=shared)
+
+
+def _storage_finding(qm: str, storage: StorageSpec, word: str, *, shared: bool) -> Finding:
+    """What the probe's word means for this storage."""
+    path = storage.path
+    problems = {
+        "missing": (f"{path} does not exist, nor can it be made", "create or mount it on this machine"),
+        "unwritable": (f"{path} can not be written", "check mount options, owner and mode"),
+        "hangs": (f"{path} did not answer within {STORAGE_DEADLINE_S:g} s", "the mount hangs: look at its server"),
+        "": (f"{path} can not be looked at", "look at it by hand, as the user that runs Standfast"),
+    }
+    if storage.mount and word in {"new", "local", "below"}:
+        return Finding(Level.PROBLEM, qm, f"nothing is mounted on {path}", "mount it on this machine", MachineError)
+    if word in problems:
+        return Finding(Level.PROBLEM, qm, *problems[word], MachineError)
+    if shared and word in {"new", "local"}:
+        action = "let all data members share it, and set mount = true where it is a mount point"
+        return Finding(
+            Level.WARNING, qm, f"{path} is on this machine's own disk: another member would not see it", action
+        )
+    return _ok(qm, f"{path} can be written")

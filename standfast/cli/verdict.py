@@ -1,0 +1,152 @@
+"""The first line of `status`: from a report to one look. Pure: values in, values out."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from standfast.cli.words import (
+    COSTS,
+    MEMBER_STATES,
+    NEVER_JOINED,
+    NOT_HEARD,
+    NOTICES,
+    PHASES,
+    Level,
+    Words,
+    plain,
+)
+from standfast.member.control_protocol import MemberReport, QueueManagerReport, StatusReport, is_up, situation
+from standfast.model.events import Severity
+from standfast.model.records import MemberState, Phase
+from standfast.quorum.can_stop import Reason, weak_points
+
+MANY = 3
+"""With more queue managers than this the first line counts them and names only those that do not run."""
+
+LEVEL_OF = {Severity.INFO: Level.OK, Severity.WARNING: Level.WARNING, Severity.CRITICAL: Level.PROBLEM}
+
+
+class Remark(Struct, frozen=True):
+    """Something that a person should know: about whom, what it means, what to do next."""
+
+    level: Level
+    subject: str
+    meaning: str
+    action: str
+
+
+class Headline(Struct, frozen=True, kw_only=True):
+    """The state of the cluster in one look.
+
+    Attributes:
+        level: PROBLEM when something does not run, WARNING when one more loss would cost something or a person
+            should look.
+        running: queue managers that run.
+        queue_managers: how many there are.
+        up: members that hear each other, as the answering one sees it.
+        members: how many there are.
+        majority: how many of them are needed.
+        could_lose_one_more: whether any one of them could be lost without cost.
+        weak_points: members whose loss would cost something, and what.
+        sentence: all of it, as it is shown.
+    """
+
+    level: Level
+    running: int
+    queue_managers: int
+    up: int
+    members: int
+    majority: int
+    could_lose_one_more: bool
+    weak_points: tuple[Reason, ...]
+    sentence: str
+
+
+def headline(report: StatusReport) -> Headline:
+    """Judge a report."""
+    seen = situation(report)
+    weak = tuple(weak_points(seen))
+    running = sum(qm.phase is Phase.RUNNING for qm in report.queue_managers)
+    whole = running == len(report.queue_managers) and len(seen.up) >= seen.majority
+    level = Level.PROBLEM if not whole else Level.WARNING if weak or list(remarks(report)) else Level.OK
+    spare = "yes" if not weak else f"no ({', '.join(reason.subject for reason in weak)} must stay)"
+    return Headline(
+        level=level,
+        running=running,
+        queue_managers=len(report.queue_managers),
+        up=len(seen.up),
+        members=len(seen.members),
+        majority=seen.majority,
+        could_lose_one_more=not weak,
+        weak_points=weak,
+        sentence=f"{_queue_managers(report.queue_managers)}, {len(seen.up)} of {len(seen.members)} members up, "
+        f"could lose one more: {spare}",
+    )
+
+
+def _queue_managers(reports: tuple[QueueManagerReport, ...]) -> str:
+    """Such as `orders: running on a`; with many of them, the number and the exceptions."""
+    if not reports:
+        return "no queue managers"
+    down = [qm for qm in reports if qm.phase is not Phase.RUNNING]
+    if len(reports) <= MANY:
+        return ", ".join(map(_placed, reports))
+    if not down:
+        return f"all {len(reports)} queue managers: running"
+    shown = ", ".join(map(_placed, down[:MANY])) + (f" and {len(down) - MANY} more" if len(down) > MANY else "")
+    return f"{len(reports) - len(down)} of {len(reports)} queue managers: running, {shown}"
+
+
+def _placed(qm: QueueManagerReport) -> str:
+    return f"{qm.name}: {PHASES[qm.phase].name}" + (f" on {qm.owner}" if qm.owner else "")
+
+
+def member_words(report: StatusReport, member: MemberReport) -> Words:
+    """The words for a member's state: what the store holds, unless this member knows better."""
+    if member.state is None:
+        return NEVER_JOINED
+    if member.state is MemberState.ONLINE and not is_up(report, member):
+        return NOT_HEARD
+    return MEMBER_STATES[member.state]
+
+
+def remarks(report: StatusReport) -> Iterator[Remark]:
+    """Everything that is not as it should be, the gravest kinds first."""
+    for qm in report.queue_managers:
+        words = PHASES[qm.phase]
+        if words.level is not Level.OK:
+            because = f" ({plain(qm.reason)})" if qm.reason else ""
+            failed = f", failed on {', '.join(qm.failed_on)}" if qm.failed_on else ""
+            yield Remark(words.level, qm.name, f"{words.meaning}{because}{failed}", words.action)
+    for member in report.members:
+        words = member_words(report, member)
+        if words.level is not Level.OK:
+            because = f" ({plain(member.reason)})" if member.reason and words is not NOT_HEARD else ""
+            yield Remark(words.level, member.name, f"{words.meaning}{because}", words.action)
+        elif member.unfit:
+            what = "anything" if "*" in member.unfit else ", ".join(member.unfit)
+            yield Remark(
+                Level.WARNING, member.name, f"it could not run {what} now", f"run `standfast check` on {member.name}"
+            )
+    if not report.store.reachable:
+        yield Remark(
+            Level.WARNING,
+            "store",
+            "it does not answer: what runs goes on, but no owner can change",
+            "see that a majority of members reach each other",
+        )
+    if report.orders.frozen:
+        yield Remark(Level.WARNING, "cluster", "it is frozen: nothing is taken over or moved", "`standfast thaw`")
+    for name in report.orders.drained:
+        yield Remark(
+            Level.WARNING, name, "it is drained and runs nothing", f"`standfast undrain {name}` after the work"
+        )
+    for notice in report.notices:
+        words = NOTICES[notice.kind]
+        detail = f" ({notice.detail})" if notice.detail else ""
+        yield Remark(words.level, notice.subject or words.name, words.meaning + detail, words.action)
+
+
+def cost_sentence(reason: Reason) -> str:
+    """One cost in words, without a full stop."""
+    return COSTS[reason.cost].format(subject=reason.subject, left=reason.left, needed=reason.needed)

@@ -1,0 +1,188 @@
+"""The words for what the cluster says in enums: what it is called, what it means, and what to do next.
+
+Tables, so that a test can walk all of them: an enum without words would show a person nothing at 3 a.m.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from standfast.errors import Refused, StandfastError, StoreUnavailable, UsageError
+from standfast.member.control_protocol import NoticeKind
+from standfast.model.records import MemberState, Phase
+from standfast.quorum.can_stop import Cost
+from standfast.quorum.runs import RunState
+from standfast.quorum.signals import Verdict
+
+MS_PER_S = 1_000
+_UNITS_S = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+class Level(StrEnum):
+    """How bad it is; also the word that is shown, so that nothing hangs on a colour."""
+
+    OK = "OK"
+    WARNING = "WARNING"
+    PROBLEM = "PROBLEM"
+
+
+STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
+
+
+class Words(NamedTuple):
+    """Of a state: its name, how bad it is, what it means and what to do; the latter empty when there is nothing."""
+
+    name: str
+    level: Level
+    meaning: str
+    action: str
+
+
+NEVER_JOINED = Words("not joined", Level.WARNING, "it has never joined the cluster", "start its daemon")
+
+MEMBER_STATES: dict[MemberState, Words] = {
+    MemberState.ONLINE: Words("online", Level.OK, "it takes part", ""),
+    MemberState.IN_DOUBT: Words(
+        "in doubt", Level.WARNING, "too few members hear it", "look at the machine and its network"
+    ),
+    MemberState.EVICTING: Words(
+        "leaving", Level.WARNING, "it was told to stop its queue managers", "see the reason; it rejoins when mended"
+    ),
+    MemberState.EVICTED: Words(
+        "evicted", Level.PROBLEM, "its lease lapsed at a majority", "repair it; it rejoins by itself"
+    ),
+    MemberState.LEFT: Words(
+        "stopped", Level.WARNING, "it was stopped cleanly", "start its daemon when the work is done"
+    ),
+}
+
+NOT_HEARD = Words(
+    "not heard", Level.WARNING, "the answering member does not hear it", "look at the network between them"
+)
+
+PHASES: dict[Phase, Words] = {
+    Phase.UNPLACED: Words(
+        "not placed", Level.PROBLEM, "no member owns it", "see which members are fit; one must be online and leased"
+    ),
+    Phase.ASSIGNED: Words("assigned", Level.WARNING, "its new owner has yet to start it", ""),
+    Phase.STARTING: Words(
+        "starting", Level.WARNING, "it does not answer its clients yet", "read its log if it stays so"
+    ),
+    Phase.RUNNING: Words("running", Level.OK, "it answers its clients", ""),
+    Phase.GIVEN_UP: Words(
+        "given up",
+        Level.PROBLEM,
+        "no eligible member could start it",
+        "read its log, mend the cause, then `standfast move` it",
+    ),
+}
+
+RUN_STATES: dict[RunState, str] = {
+    RunState.IDLE: "idle",
+    RunState.LAUNCHING: "launching",
+    RunState.SERVING: "serving",
+    RunState.STOPPING: "stopping",
+}
+
+NOTICES: dict[NoticeKind, Words] = {
+    NoticeKind.STORE_VERSION: Words(
+        "store version", Level.WARNING, "the etcd has known defects", "update it when convenient"
+    ),
+    NoticeKind.BAD_KEY: Words(
+        "wrong key",
+        Level.WARNING,
+        "datagrams arrive that are not sealed with this cluster's key",
+        "compare cluster.key on all members; look who sends them",
+    ),
+    NoticeKind.OTHER_CLUSTER: Words(
+        "other cluster", Level.WARNING, "datagrams of another cluster arrive", "give the clusters different ports"
+    ),
+    NoticeKind.NO_CGROUP: Words(
+        "no cgroup",
+        Level.WARNING,
+        "queue managers are held together by process group only",
+        "run the daemon from its systemd unit, which delegates a cgroup",
+    ),
+    NoticeKind.STORAGE_UNREADY: Words(
+        "storage", Level.WARNING, "the storage can not be used", "see `standfast check` on that member"
+    ),
+    NoticeKind.TIMING_DIFFERS: Words(
+        "timing", Level.WARNING, "the file's timers are not those in force", "give all members the same file"
+    ),
+    NoticeKind.FILE_DIFFERS: Words(
+        "cluster file", Level.WARNING, "the file differs from what the store holds", "give all members the same file"
+    ),
+}
+
+COSTS: dict[Cost, str] = {
+    Cost.NO_MAJORITY: "only {left} of the {needed} members that make a majority would be left: everything would stop",
+    Cost.NOWHERE_TO_RUN: "{subject} could run nowhere else",
+    Cost.FROZEN: "{subject} would stay down: the cluster is frozen",
+}
+
+
+FURTHER: dict[Cost, str] = {
+    Cost.NO_MAJORITY: "no majority would be left",
+    Cost.NOWHERE_TO_RUN: "a queue manager could run nowhere",
+    Cost.FROZEN: "a queue manager would stay down, for the cluster is frozen",
+}
+
+
+class Ending(NamedTuple):
+    """How an order ended: the error to raise (None: it stands), and the sentence."""
+
+    raises: type[StandfastError] | None
+    sentence: str
+
+
+VERDICTS: dict[Verdict, Ending] = {
+    Verdict.DONE: Ending(None, "Ordered."),
+    Verdict.ALREADY_THERE: Ending(None, "It runs there already: nothing to do."),
+    Verdict.ALREADY_SO: Ending(None, "It is so already: nothing to do."),
+    Verdict.NO_SUCH_QUEUE_MANAGER: Ending(
+        UsageError, "The cluster has no queue manager of that name: `standfast status` lists them."
+    ),
+    Verdict.NO_SUCH_MEMBER: Ending(
+        UsageError, "The cluster has no member of that name: `standfast status` lists them."
+    ),
+    Verdict.NOT_A_DATA_MEMBER: Ending(UsageError, "That member is a witness: it only votes and never runs anything."),
+    Verdict.TARGET_NOT_ELIGIBLE: Ending(
+        Refused,
+        "That member can not take it now: it must be online, leased, not drained and fit. See `standfast status`.",
+    ),
+    Verdict.FROZEN: Ending(Refused, "The cluster is frozen: `standfast thaw` first, when the work is done."),
+    Verdict.CHANGED_MEANWHILE: Ending(
+        Refused,
+        "Something else changed at the same moment and nothing was done: look at `standfast status`, try again.",
+    ),
+    Verdict.STORE_UNREACHABLE: Ending(
+        StoreUnavailable,
+        "The store does not answer, so owners can not change now; what runs goes on. See that a majority of members "
+        "reach each other, then try again.",
+    ),
+    Verdict.LAST_DATA_MEMBER: Ending(
+        Refused, "No other data member could run anything: undrain or repair another one first."
+    ),
+}
+
+
+def plain(word: str) -> str:
+    """A short word of the protocol as people write it."""
+    return word.replace("_", " ")
+
+
+def duration(milliseconds: float) -> str:
+    """Such as `320 ms`, `2.4 s`, `12 s`, `3 min 12 s`, `2 d 4 h`: two units at most."""
+    if milliseconds < MS_PER_S:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / MS_PER_S
+    if seconds < 10:  # noqa: PLR2004 - below it, tenths tell something
+        return f"{seconds:.1f} s"
+    rest = int(seconds)
+    parts: list[str] = []
+    for size, unit in _UNITS_S:
+        count, rest = divmod(rest, size)
+        if count or parts:
+            parts.append(f"{count} {unit}")
+        if len(parts) == 2:  # noqa: PLR2004 - two units
+            break
+    return " ".join(part for part in parts if not part.startswith("0 "))
