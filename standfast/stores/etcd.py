@@ -133,6 +133,8 @@ class Etcd(KeyValue):
                 return
             except Failed as failed:
                 failures.append(failed)
+                # A watch says only in words that its token is refused.
+                self._gateway.forget_token()
             else:
                 return
         raise store_error("watching", failures)
@@ -194,7 +196,7 @@ class Etcd(KeyValue):
         """A transaction, executed at most once."""
         until = asyncio.get_running_loop().time() + self._patience.operation_s
         while True:
-            endpoint = self._gateway.fresh() or await self._prove(doing, until)
+            endpoint = await self._gateway.fresh() or await self._prove(doing, until)
             floor = self._highest
             try:
                 answer = await self._gateway.call(endpoint, wire.TXN, request, _TXN, write=True, until=until)

@@ -107,11 +107,19 @@ class Gateway:
         """Note that the endpoint failed: the next write asks first."""
         self._answered_at.pop(endpoint, None)
 
-    def fresh(self) -> str | None:
+    async def fresh(self) -> str | None:
         """The preferred endpoint when it has answered just now, or None."""
+        # Two turns of the loop: one to learn that the other side closed a kept-alive connection, one to drop it. A
+        # write over such a connection would end as unknown, though the endpoint is plainly gone.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         at = self._answered_at.get(self._preferred)
         now = asyncio.get_running_loop().time()
         return self._preferred if at is not None and now - at < self.patience.fresh_s else None
+
+    def forget_token(self) -> None:
+        """Log in again before the next request."""
+        self._token = ""
 
     # ------------------------------------------------------------ requests
 
