@@ -103,11 +103,10 @@ def takeovers(lines: Iterable[EventLine]) -> list[Takeover]:
             why = f"{_RESTART}: {fields.get('code') or ''}"
             open_at[qm] = len(found)
             found.append(Takeover(at_unix_ms=line.at_unix_ms, qm=qm, was=owner, owner=owner, epoch=epoch, why=why))
-        elif line.kind == EventKind.QM_RUNNING and qm in open_at:
+        elif line.kind == EventKind.QM_RUNNING and qm in open_at and found[open_at[qm]].epoch == epoch:
             at = open_at.pop(qm)
-            if found[at].epoch == epoch:
-                took_ms = float(fields.get("claim_ms") or 0) + float(fields.get("start_ms") or 0)
-                found[at] = structs.replace(found[at], took_ms=took_ms)
+            took_ms = float(fields.get("claim_ms") or 0) + float(fields.get("start_ms") or 0)
+            found[at] = structs.replace(found[at], took_ms=took_ms)
     return found
 
 

@@ -75,6 +75,16 @@ class StandfastGroup(click.Group):
             with formatter.section(section):
                 formatter.write_dl([(c.name, c.help) for c in COMMANDS if c.section == section], col_max=14)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and write what is still buffered while an error of it can be told."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+            sys.exit(BROKEN_PIPE)
+        return result
+
     def main(  # type: ignore[override]  # this one always exits, as click's does in standalone mode
         self, args: Sequence[str] | None = None, prog_name: str | None = "standfast", **extra: Any
     ) -> NoReturn:
@@ -82,7 +92,6 @@ class StandfastGroup(click.Group):
         extra["standalone_mode"] = False
         try:
             result = super().main(args, prog_name, **extra)
-            sys.stdout.flush()
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)
@@ -91,9 +100,6 @@ class StandfastGroup(click.Group):
             sys.exit(error.exit_code)
         except (KeyboardInterrupt, click.Abort):
             sys.exit(INTERRUPTED)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
-            sys.exit(BROKEN_PIPE)
         except Exception:  # noqa: BLE001 - the last net: an operator gets a sentence, the authors a file
             _unforeseen()
             sys.exit(StandfastError.exit_code)

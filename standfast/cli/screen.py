@@ -39,9 +39,16 @@ class Column(NamedTuple):
 Cell = str | Text
 
 
+class _Console(Console):
+    """Leaves a broken pipe to `main`, which knows the exit code for it."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """For standard output, at most MAX_WIDTH wide."""
-    out = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    out = _Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     out.width = min(out.width, MAX_WIDTH)
     return out
 

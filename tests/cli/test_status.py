@@ -154,8 +154,17 @@ def test_sentences_hang_below_their_first_word_and_names_are_not_broken_at_dashe
 
 @pytest.mark.parametrize(
     ("milliseconds", "words"),
-    [(0, "0 ms"), (999, "999 ms"), (1_000, "1.0 s"), (9_999, "10.0 s"), (12_300, "12 s"), (60_000, "1 min")]
-    + [(192_000, "3 min 12 s"), (3_600_000, "1 h"), (3_612_000, "1 h"), (90_061_000, "1 d 1 h"), (86_400_000, "1 d")],
+    [
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1_000, "1.0 s"),
+        (12_300, "12 s"),
+        (60_000, "1 min"),
+        (192_000, "3 min 12 s"),
+        (3_612_000, "1 h"),
+        (86_400_000, "1 d"),
+        (90_061_000, "1 d 1 h"),
+    ],
 )
 def test_durations(milliseconds, words):
     assert duration(milliseconds) == words
