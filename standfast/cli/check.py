@@ -54,7 +54,7 @@ def check(
         else:
             found.append(_no_member(reading.cluster))
     if json_:
-        as_json([{**msgspec.to_builtins(finding), "raises": _name(finding)} for finding in found])
+        as_json([{**msgspec.structs.asdict(f), "raises": f.raises and f.raises.__name__} for f in found])
     else:
         show(*table(_COLUMNS, ([styled(f.level, f.level), f.subject, _told(f)] for f in found), console().width))
     problems = [finding for finding in found if finding.level is Level.PROBLEM]
@@ -88,7 +88,3 @@ def _no_member(cluster: Cluster) -> Finding:
 
 def _told(finding: Finding) -> str:
     return f"{finding.found}: {finding.action}" if finding.action else finding.found
-
-
-def _name(finding: Finding) -> str | None:
-    return finding.raises.__name__ if finding.raises else None

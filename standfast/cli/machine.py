@@ -5,6 +5,7 @@ mount must not hang the check.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -37,6 +38,8 @@ from standfast.trust import CLUSTER_KEY, load_cluster_key, ssl_client_context
 
 STORAGE_DEADLINE_S = 10.0
 """A mount that does not answer a look within this long hangs."""
+KILLED_S = 1.0
+"""Longest wait for the end of a child that was killed."""
 CONNECT_S = 3.0
 """Longest wait for an etcd that exists already, and for a member that runs here."""
 _PROBE = """
@@ -254,8 +257,10 @@ async def _storage(qm: str, storage: StorageSpec, *, shared: bool) -> Finding:
         printed, _ = await asyncio.wait_for(child.communicate(), STORAGE_DEADLINE_S)
         word = printed.decode().strip()
     except TimeoutError:
-        child.kill()  # a child in an uninterruptible wait dies when the mount answers: not waited for
+        child.kill()
         word = "hangs"
+        with contextlib.suppress(TimeoutError):  # in an uninterruptible wait it dies when the mount answers, or never
+            await asyncio.wait_for(child.wait(), KILLED_S)
     return _storage_finding(qm, storage, word, shared=shared)
 
 

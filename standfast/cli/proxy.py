@@ -92,11 +92,11 @@ async def _serve(listen: tuple[str, int], qm: str, sources: Sequence[Source], ho
     """Until a signal comes; each change of owner is a line on standard error."""
     engine = Proxy(address=listen[0], port=listen[1], queue_manager=qm, sources=sources, hold_s=hold_s, changed=_tell)
     engine.open()
-    click.echo(f"{qm}: listening on {listen[0]}:{engine.port}", err=True)
     serving = asyncio.ensure_future(engine.run())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)
+    click.echo(f"{qm}: listening on {listen[0]}:{engine.port}", err=True)
     with contextlib.suppress(asyncio.CancelledError):
         await serving
 
