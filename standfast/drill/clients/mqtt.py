@@ -179,9 +179,9 @@ class MqttClient:
         self._kept: list[bytes] = []
 
     async def prepare(self) -> None:
-        """See Client."""
-        auditor = await self._subscribe(_AUDITOR, lambda _: None, lambda: None)
-        auditor.close()
+        """See Client. A session keeps messages only from its first subscription on: all must be there before them."""
+        for name in self._names():
+            (await self._subscribe(name, lambda _: None, lambda: None)).close()
 
     async def producer(self, answered: Answered, lost: Lost) -> MqttProducer:
         """See Client. Without a session: what the connection's end left open is sent again by the load."""
@@ -191,7 +191,7 @@ class MqttClient:
 
     async def consumer(self, index: int, received: Received, lost: Lost) -> MqttSubscriber:
         """See Client. Each has a session of its own: each message goes to all of them."""
-        return await self._subscribe(f"consumer{index}", received, lost)
+        return await self._subscribe(_consumer(index), received, lost)
 
     async def read_back(self) -> list[bytes]:
         """See Client. What a broken attempt took off the session is kept for the next one."""
@@ -216,8 +216,7 @@ class MqttClient:
 
     async def discard(self) -> None:
         """See Client. A clean session under the same identifier ends the lasting one."""
-        names = [_AUDITOR, *(f"consumer{index}" for index in range(self._settings.consumers))]
-        for name in names:
+        for name in self._names():
             wire = await self._open(self._identifier(name), lambda _, __: None, lambda: None, clean=True)
             wire.packet(_DISCONNECT, b"")
             wire.close()
@@ -241,6 +240,9 @@ class MqttClient:
             raise
         return subscriber
 
+    def _names(self) -> list[str]:
+        return [_AUDITOR, *(_consumer(index) for index in range(self._settings.consumers))]
+
     def _identifier(self, name: str) -> str:
         return f"standfast-{self._settings.run}-{name}"
 
@@ -255,6 +257,10 @@ class MqttClient:
             wire.close()
             raise
         return wire
+
+
+def _consumer(index: int) -> str:
+    return f"consumer{index}"
 
 
 def _string(text: str) -> bytes:
