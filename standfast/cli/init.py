@@ -116,9 +116,9 @@ def _next_steps(out: Path, cluster: Cluster) -> str:
     lines = [f"Wrote {out / CLUSTER_FILE} and {out / TRUST}/. Next:", ""]
     lines += [
         "1. Read the cluster file, then copy it and the keys of each member to its machine:",
+        f"     {out / CLUSTER_FILE}  to  /etc/standfast/{CLUSTER_FILE}  on all of them",
         *(
-            f"     scp -pr {out / CLUSTER_FILE} root@{m.addresses[0]}:/etc/standfast/ && "
-            f"scp -pr {out / TRUST / m.name} root@{m.addresses[0]}:/etc/standfast/{TRUST}/"
+            f"     {out / TRUST / m.name}/  to  /etc/standfast/{TRUST}/{m.name}/  on {m.addresses[0]}, and nowhere else"
             for m in cluster.members
         ),
         "2. On each machine:",

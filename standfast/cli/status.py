@@ -9,8 +9,8 @@ from rich.text import Text
 from standfast.cli.asking import Asked, asking
 from standfast.cli.examples import example
 from standfast.cli.screen import Cell, Column, as_json, console, hanging, moment, show, styled, table
-from standfast.cli.verdict import headline, member_words, remarks
-from standfast.cli.words import PHASES, RUN_STATES, STYLES, Level, duration, plain
+from standfast.cli.verdict import headline, member_words, qm_words, remarks
+from standfast.cli.words import RUN_STATES, STYLES, Level, duration, plain
 from standfast.errors import Unreachable, UsageError
 from standfast.member.control_protocol import MemberReport, QueueManagerReport, Status, StatusReport
 from standfast.model.cluster import Role
@@ -103,7 +103,7 @@ def screen(report: StatusReport, width: int) -> list[Text]:
 
 
 def _queue_manager(report: StatusReport, qm: QueueManagerReport) -> list[Cell]:
-    words = PHASES[qm.phase]
+    words = qm_words(report, qm)
     notes = [f"moving to {qm.target}"] if qm.target else []
     if qm.phase is not Phase.RUNNING and qm.local is not None:
         notes.append(f"{RUN_STATES[qm.local]} here")

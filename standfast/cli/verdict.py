@@ -11,6 +11,7 @@ from standfast.cli.words import (
     NOT_HEARD,
     NOTICES,
     PHASES,
+    UNSURE,
     Level,
     Words,
     plain,
@@ -41,7 +42,7 @@ class Headline(Struct, frozen=True, kw_only=True):
     Attributes:
         level: PROBLEM when something does not run, WARNING when one more loss would cost something or a person
             should look.
-        running: queue managers that run.
+        running: queue managers that run, as far as this member can tell.
         queue_managers: how many there are.
         up: members that hear each other, as the answering one sees it.
         members: how many there are.
@@ -66,8 +67,9 @@ def headline(report: StatusReport) -> Headline:
     """Judge a report."""
     seen = situation(report)
     weak = tuple(weak_points(seen))
-    running = sum(qm.phase is Phase.RUNNING for qm in report.queue_managers)
-    whole = running == len(report.queue_managers) and len(seen.up) >= seen.majority
+    words = [qm_words(report, qm) for qm in report.queue_managers]
+    running = sum(w is PHASES[Phase.RUNNING] for w in words)
+    whole = all(w in (PHASES[Phase.RUNNING], UNSURE) for w in words) and len(seen.up) >= seen.majority
     level = Level.PROBLEM if not whole else Level.WARNING if weak or list(remarks(report)) else Level.OK
     spare = "yes" if not weak else f"no ({', '.join(reason.subject for reason in weak)} must stay)"
     return Headline(
@@ -79,26 +81,32 @@ def headline(report: StatusReport) -> Headline:
         majority=seen.majority,
         could_lose_one_more=not weak,
         weak_points=weak,
-        sentence=f"{_queue_managers(report.queue_managers)}, {len(seen.up)} of {len(seen.members)} members up, "
+        sentence=f"{_queue_managers(report)}, {len(seen.up)} of {len(seen.members)} members up, "
         f"could lose one more: {spare}",
     )
 
 
-def _queue_managers(reports: tuple[QueueManagerReport, ...]) -> str:
+def _queue_managers(report: StatusReport) -> str:
     """Such as `orders: running on a`; with many of them, the number and the exceptions."""
+    reports = report.queue_managers
     if not reports:
         return "no queue managers"
-    down = [qm for qm in reports if qm.phase is not Phase.RUNNING]
+    placed = {
+        qm.name: f"{qm.name}: {qm_words(report, qm).name}" + (f" on {qm.owner}" if qm.owner else "") for qm in reports
+    }
     if len(reports) <= MANY:
-        return ", ".join(map(_placed, reports))
+        return ", ".join(placed.values())
+    down = [placed[qm.name] for qm in reports if qm_words(report, qm) is not PHASES[Phase.RUNNING]]
     if not down:
         return f"all {len(reports)} queue managers: running"
-    shown = ", ".join(map(_placed, down[:MANY])) + (f" and {len(down) - MANY} more" if len(down) > MANY else "")
+    shown = ", ".join(down[:MANY]) + (f" and {len(down) - MANY} more" if len(down) > MANY else "")
     return f"{len(reports) - len(down)} of {len(reports)} queue managers: running, {shown}"
 
 
-def _placed(qm: QueueManagerReport) -> str:
-    return f"{qm.name}: {PHASES[qm.phase].name}" + (f" on {qm.owner}" if qm.owner else "")
+def qm_words(report: StatusReport, qm: QueueManagerReport) -> Words:
+    """The words for a queue manager's phase; what the store says of an owner that is silent is not sure."""
+    heard = any(member.name == qm.owner and is_up(report, member) for member in report.members)
+    return UNSURE if qm.phase is Phase.RUNNING and not heard else PHASES[qm.phase]
 
 
 def member_words(report: StatusReport, member: MemberReport) -> Words:
@@ -113,7 +121,7 @@ def member_words(report: StatusReport, member: MemberReport) -> Words:
 def remarks(report: StatusReport) -> Iterator[Remark]:
     """Everything that is not as it should be, the gravest kinds first."""
     for qm in report.queue_managers:
-        words = PHASES[qm.phase]
+        words = qm_words(report, qm)
         if words.level is not Level.OK:
             because = f" ({plain(qm.reason)})" if qm.reason else ""
             failed = f", failed on {', '.join(qm.failed_on)}" if qm.failed_on else ""

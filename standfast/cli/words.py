@@ -76,6 +76,10 @@ PHASES: dict[Phase, Words] = {
     ),
 }
 
+UNSURE = Words(
+    "unsure", Level.WARNING, "its owner is not heard here: it may run there, or be taken over soon", "look at its owner"
+)
+
 RUN_STATES: dict[RunState, str] = {
     RunState.IDLE: "idle",
     RunState.LAUNCHING: "launching",

@@ -1,14 +1,15 @@
 """`status`: the verdict is right, and the screen fits."""
 
 import json
+import time
 
 import msgspec
 import pytest
 from conftest import member_report, qm_report, status_report
 
 from standfast.cli.screen import Column, hanging, table
-from standfast.cli.verdict import headline, member_words, remarks
-from standfast.cli.words import Level, duration
+from standfast.cli.verdict import headline, member_words, qm_words, remarks
+from standfast.cli.words import UNSURE, Level, duration
 from standfast.errors import Refused, Unreachable
 from standfast.member.control_protocol import Hello, Notice, NoticeKind, Status, StatusReport, StoreReport
 from standfast.model.records import MemberState, Orders, Phase
@@ -71,6 +72,24 @@ def test_everything_that_is_not_well_is_remarked_on_with_a_next_step():
     assert {r.subject for r in found} >= {"orders", "q3", "a", "store", "cluster"}
     assert len(found) == 2 + 1 + 1 + 1 + 1 + len(NoticeKind)
     assert all(r.action for r in found)
+
+
+def test_what_a_silent_owner_runs_is_not_sure():
+    report = status_report(members=(SILENT_A, B, W))
+    assert qm_words(report, report.queue_managers[0]) is UNSURE
+    assert headline(report).running == 0
+    assert headline(status_report()).running == 1
+
+
+def test_a_thousand_queue_managers_have_a_short_verdict_and_a_quick_one():
+    names = [f"qm-{number}" for number in range(1_000)]
+    down = {"qm-7": Phase.STARTING, "qm-8": Phase.GIVEN_UP}
+    report = status_report(queue_managers=tuple(qm_report(n, phase=down.get(n, Phase.RUNNING)) for n in names))
+    started_s = time.process_time()
+    found = headline(report)
+    assert time.process_time() - started_s < 1
+    assert found.running == 998
+    assert len(found.sentence) < 200
 
 
 def test_a_member_that_is_online_in_the_store_but_not_heard_is_not_shown_as_online():
