@@ -1,0 +1,198 @@
+"""Faults aimed at moments of the protocol: right after an acknowledgement, a vote, a write, a start.
+
+The narrow windows (a vote, then a restart, then an acknowledgement; a heal just after the first of two votes; a pause
+between deciding and writing) are reached in minutes of virtual time only this way.
+"""
+
+from collections.abc import Callable
+
+from standfast.sim.faults import Faults
+from standfast.sim.machine import Machine
+from standfast.sim.world import NS_PER_MS
+
+AIMS: dict[str, float] = {
+    "ack": 0.01,
+    "vote": 2.0,
+    "stopped": 1.5,
+    "launch": 0.5,
+    "ask evict": 1.0,
+    "ask back": 1.0,
+    "ask doubt": 0.7,
+    "ask begin": 0.6,
+    "ask release": 0.6,
+    "ask note": 0.2,
+    "ask place": 0.5,
+    "ask join": 0.3,
+    "ask aim": 0.4,
+    "ask leave": 0.4,
+    "did evict": 1.0,
+    "did begin": 0.5,
+    "did release": 0.5,
+    "did doubt": 0.8,
+    "did back": 0.8,
+    "did join": 0.3,
+    "did place": 0.4,
+}
+"""Moments, and the usual weight of a fault at each: `ask X`: X is about to be written; `did X`: the store has it."""
+
+
+class Aims:
+    """Of one run; `chances` for each moment."""
+
+    def __init__(self, faults: Faults, chances: dict[str, float]) -> None:
+        self._faults = faults
+        self._world = faults.world
+        self._chances = {name: min(chance, 0.6) for name, chance in chances.items() if chance > 0}
+        self._acks = self._countdown()
+
+    def _countdown(self) -> int:
+        chance = self._chances.get("ack", 0.0)
+        return int(self._world.rng.expovariate(chance)) if chance else 1 << 60
+
+    def acknowledged(self, machine: Machine, about: str) -> None:
+        """An acknowledgement was just sent."""
+        self._acks -= 1
+        if self._acks < 0:
+            self._acks = self._countdown()
+            if self._faults.on:
+                self._aim("ack", machine, about)
+
+    def committed(self, machine_id: str, tag: str) -> None:
+        """The store has carried out a transaction; its answer has not left yet."""
+        kind, _, about = tag.partition(":")
+        machine = next(m for m in self._faults.machines if m.id == machine_id)
+        self.moment(f"did {kind}", machine, about)
+
+    def moment(self, name: str, machine: Machine, about: str) -> None:
+        """Something is about to be done, or was just done."""
+        chance = self._chances.get(name)
+        if self._faults.on and chance is not None and self._world.chance(chance):
+            self._aim(name, machine, about)
+
+    def _aim(self, name: str, machine: Machine, about: str) -> None:
+        world = self._world
+        action = world.rng.choice(ACTIONS)
+        interval_ns = self._faults.around.cluster.timing.interval_ns
+        delay_ns = world.rng.choice([0, 0, 0, NS_PER_MS // 2, 3 * NS_PER_MS, 12 * NS_PER_MS, interval_ns])
+        world.coverage[f"aimed at: {name}"] += 1
+        world.coverage[f"aimed: {action.__name__.strip('_').replace('_', ' ')}"] += 1
+        if delay_ns:
+            world.after(world.between(0, delay_ns), self._act, action, machine, about, name)
+        else:
+            self._act(action, machine, about, name)
+
+    def _act(self, action: "Action", machine: Machine, about: str, name: str) -> None:
+        if self._faults.on:
+            self._world.say("fault", f"{action.__name__.strip('_').replace('_', ' ')}, aimed at {name} of {machine.id}")
+            action(self._faults, machine, self._member(about))
+
+    def _member(self, about: str) -> str:
+        """The machine that it is about: a member's own, or where the queue manager runs."""
+        for machine in self._faults.machines:
+            if machine.name == about or (machine.powered and about in machine.warden.processes):
+                return machine.id
+        return self._world.rng.choice(self._faults.machines).id
+
+
+Action = Callable[[Faults, Machine, str], None]
+
+
+def _short(f: Faults) -> int:
+    return f.world.between(NS_PER_MS // 5, 30 * NS_PER_MS)
+
+
+def _pause(f: Faults, machine: Machine, _: str) -> None:
+    f.pause(machine, f.world.rng.choice([_short(f), f.span()]))
+
+
+def _pause_subject(f: Faults, _: Machine, subject: str) -> None:
+    f.pause(_find(f, subject), f.world.rng.choice([_short(f), f.span()]))
+
+
+def _restart(f: Faults, machine: Machine, _: str) -> None:
+    f.restart_daemon(machine, _short(f))
+
+
+def _restart_and_heal(f: Faults, machine: Machine, subject: str) -> None:
+    f.restart_daemon(machine, _short(f))
+    f.heal(f.both(machine.id, subject))
+
+
+def _restart_subject(f: Faults, _: Machine, subject: str) -> None:
+    f.restart_daemon(_find(f, subject), _short(f))
+
+
+def _power_off(f: Faults, machine: Machine, _: str) -> None:
+    f.crash_machine(machine)
+
+
+def _power_off_subject(f: Faults, _: Machine, subject: str) -> None:
+    f.crash_machine(_find(f, subject))
+
+
+def _isolate(f: Faults, machine: Machine, _: str) -> None:
+    f.cut(f.around_of(machine.id), f.span())
+
+
+def _heal_subject(f: Faults, machine: Machine, subject: str) -> None:
+    f.heal(f.both(machine.id, subject))
+
+
+def _heal_and_cut_others(f: Faults, machine: Machine, subject: str) -> None:
+    """Only this voter and the subject hear each other: what it says now counts alone."""
+    f.cut((f.around_of(subject) | f.around_of(machine.id)) - f.both(machine.id, subject), f.span())
+    f.heal(f.both(machine.id, subject))
+
+
+def _heal_and_pause_coordinator(f: Faults, machine: Machine, subject: str) -> None:
+    f.heal(f.both(machine.id, subject))
+    rank = f.around.cluster.rank
+    coordinator = next((m for name in rank for m in f.machines if m.id == name and m.id not in {machine.id, subject}), None)
+    if coordinator is not None:
+        f.pause(coordinator, f.world.rng.choice([_short(f), f.span()]))
+
+
+def _heal_all(f: Faults, _: Machine, __: str) -> None:
+    f.heal(set(f.around.network.cut))
+
+
+def _cut_subject(f: Faults, machine: Machine, subject: str) -> None:
+    if machine.id != subject:
+        f.cut(f.both(machine.id, subject), f.span())
+
+
+def _roll_on(f: Faults, machine: Machine, subject: str) -> None:
+    """The cut around the subject leaves this machine and takes the next."""
+    f.heal(f.both(machine.id, subject))
+    others = [m.id for m in f.machines if m.id not in {machine.id, subject}]
+    f.cut(f.both(subject, f.world.rng.choice(others)), f.span())
+
+
+def _slow_store(f: Faults, _: Machine, __: str) -> None:
+    f.slow_store(f.span())
+
+
+def _find(f: Faults, machine_id: str) -> Machine:
+    return next(m for m in f.machines if m.id == machine_id)
+
+
+ACTIONS: tuple[Action, ...] = (
+    _pause,
+    _pause,
+    _pause_subject,
+    _restart,
+    _restart_and_heal,
+    _restart_and_heal,
+    _restart_subject,
+    _power_off,
+    _power_off_subject,
+    _isolate,
+    _heal_subject,
+    _heal_subject,
+    _heal_and_cut_others,
+    _heal_and_pause_coordinator,
+    _heal_all,
+    _cut_subject,
+    _roll_on,
+    _slow_store,
+)

@@ -1,0 +1,167 @@
+"""What is drawn once for a run: how well its parts work, and which faults it suffers, how often, in which mood.
+
+Swarm testing: each run draws for each fault whether it happens at all, so that a rare one is not always drowned by
+the others.
+"""
+
+import random
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.model.timing import PROFILES, Timing
+from standfast.sim.aims import AIMS
+from standfast.sim.clock import MAX_SKEW
+from standfast.sim.faults import FAULTS
+from standfast.sim.network import Habits
+from standfast.sim.store import Temper
+from standfast.sim.warden import Manners
+from standfast.sim.world import NS_PER_MS, NS_PER_S
+
+MEAN_GAP_TERMS = {"calm": 12.0, "bursts": 1.5, "chaos": 0.5}
+"""Mean time between two faults, in terms."""
+
+
+class Mood(StrEnum):
+    """How the faults come."""
+
+    CALM = "calm"  # one at a time, mostly healed before the next
+    BURSTS = "bursts"  # many within a few terms, then quiet
+    CHAOS = "chaos"  # all the time
+
+
+class Draws(Struct, kw_only=True):
+    """Of one run.
+
+    Attributes:
+        cluster: members, timing, queue managers.
+        mood: see Mood.
+        gap_ns: mean time between two faults.
+        weights: of each kind of fault.
+        aims: probability, for each moment of the protocol, that a fault is aimed at it.
+        skews: of the clocks, by member.
+        habits: of the network.
+        temper: of the store.
+        manners: of the queue managers.
+    """
+
+    cluster: Cluster
+    mood: Mood = Mood.CALM
+    gap_ns: int = NS_PER_S
+    weights: dict[str, float] = field(default_factory=dict)
+    aims: dict[str, float] = field(default_factory=dict)
+    skews: dict[str, float] = field(default_factory=dict)
+    habits: Habits = field(default_factory=Habits)
+    temper: Temper = field(default_factory=Temper)
+    manners: Manners = field(default_factory=Manners)
+
+
+def cluster_of(members: int, timing: Timing, queue_managers: int = 2) -> Cluster:
+    """Two data members and a witness, three and two, four and three; all queue managers prefer `a` in turn."""
+    data = members // 2 + 1
+    names = [*"abcd"[:data], *"wvu"[: members - data]]
+    roles = [Role.DATA] * data + [Role.WITNESS] * (members - data)
+    return Cluster(
+        name="sim",
+        id="sim",
+        members=tuple(
+            MemberSpec(name=n, role=r, addresses=(f"127.0.0.{i}",)) for i, (n, r) in enumerate(zip(names, roles), 1)
+        ),
+        timing=timing,
+        queue_managers=tuple(
+            QueueManagerSpec(
+                name=f"q{i}",
+                kind="simulated",
+                port=4000 + i,
+                storage=StorageSpec(path=f"/q{i}"),
+                preferred=tuple(names[(i + k) % data] for k in range(data)) if i % 3 else (),
+                start_timeout_s=1.5,
+                stop_timeout_s=1.0,
+                restart_limit=3,
+                restart_window_s=20.0,
+            )
+            for i in range(queue_managers)
+        ),
+    )
+
+
+def draw_timing(rng: random.Random) -> Timing:
+    """Mostly a profile; else a set of its own, checked like any other."""
+    kind = rng.random()
+    if kind < 0.55:
+        return PROFILES["fast"]
+    if kind < 0.75:
+        return PROFILES["normal"]
+    if kind < 0.8:
+        return PROFILES["cautious"]
+    interval_ms = rng.choice([20, 50, 80, 150])
+    doubt = rng.randint(2, 5)
+    evict = doubt + rng.randint(4, 8)
+    return Timing(
+        interval_ms=interval_ms,
+        in_doubt_after=doubt,
+        evict_after=evict,
+        graceful_ms=max(10, interval_ms * (evict - 4) // 3),
+        kill_ms=max(10, interval_ms * (evict - 4) // 4),
+    )
+
+
+def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
+    """Everything for one run."""
+    timing = timing or draw_timing(rng)
+    cluster = cluster_of(members, timing, rng.choice([1, 1, 2, 2, 3, 5]))
+    mood = rng.choice(list(Mood))
+    term_ns = timing.term_ns
+    return Draws(
+        cluster=cluster,
+        mood=mood,
+        gap_ns=int(term_ns * MEAN_GAP_TERMS[mood] * rng.choice([0.5, 1, 2])),
+        weights={name: rng.choice([0, 0, 1, 1, 3]) * weight for name, weight in FAULTS.items()},
+        aims={name: rng.choice([0, 0, 0.02, 0.1, 0.4]) * scale for name, scale in AIMS.items()},
+        skews={m.name: rng.choice([-MAX_SKEW, MAX_SKEW, rng.uniform(-MAX_SKEW, MAX_SKEW)]) for m in cluster.members},
+        habits=_habits(rng, term_ns),
+        temper=_temper(rng, term_ns),
+        manners=_manners(rng),
+    )
+
+
+def _habits(rng: random.Random, term_ns: int) -> Habits:
+    """Half of the runs have a good network."""
+    if rng.random() < 0.5:
+        return Habits()
+    return Habits(
+        jitter_ns=rng.choice([200_000, 2 * NS_PER_MS, 20 * NS_PER_MS]),
+        loss=rng.choice([0, 0.01, 0.1, 0.3]),
+        double=rng.choice([0, 0.05]),
+        spike=rng.choice([0, 0.01, 0.1]),
+        spike_ns=int(term_ns * rng.choice([0.05, 0.5, 1.5])),
+    )
+
+
+def _temper(rng: random.Random, term_ns: int) -> Temper:
+    """Half of the runs have a store whose answers can be trusted."""
+    temper = Temper(
+        latency_ns=rng.choice([1, 1, 1, 3, 30]) * NS_PER_MS,
+        deadline_ns=int(term_ns * rng.choice([0.2, 0.5, 1.0])),
+        election_ns=(term_ns // 4, int(term_ns * rng.choice([0.5, 1, 2]))),
+    )
+    if rng.random() < 0.5:
+        return temper
+    temper.lost_request = rng.choice([0, 0.02, 0.1])
+    temper.lost_answer = rng.choice([0, 0.02, 0.1])
+    temper.late = rng.choice([0, 0.05, 0.2])
+    temper.late_ns = int(term_ns * rng.choice([0.3, 2]))
+    temper.stale = rng.choice([0, 0.2, 0.6])
+    return temper
+
+
+def _manners(rng: random.Random) -> Manners:
+    return Manners(
+        ready_ns=rng.choice([(10 * NS_PER_MS, 50 * NS_PER_MS), (50 * NS_PER_MS, 1000 * NS_PER_MS)]),
+        stop_ns=rng.choice([(2 * NS_PER_MS, 20 * NS_PER_MS), (50 * NS_PER_MS, 800 * NS_PER_MS)]),
+        never_ready=rng.choice([0, 0, 0.02, 0.1]),
+        hangs=rng.choice([0, 0, 0.1, 0.5]),
+        refused=rng.choice([0, 0, 0.05, 0.2]),
+        lives_ns=rng.choice([0, 0, 60 * NS_PER_S, 10 * NS_PER_S]),
+    )

@@ -1,0 +1,319 @@
+"""Faults at random times: which there are, and how each is done and undone."""
+
+from collections.abc import Callable
+
+from standfast.model.cluster import Role
+from standfast.quorum import signals as sig
+from standfast.sim.machine import Machine, Surroundings
+from standfast.sim.world import NS_PER_MS
+
+FAULTS: dict[str, float] = {
+    "cut pair": 2.0,
+    "cut one way": 1.5,
+    "isolate": 2.0,
+    "deafen": 1.0,
+    "mute": 1.0,
+    "split": 1.0,
+    "rolling cut": 3.0,
+    "flap": 1.0,
+    "heal": 3.0,
+    "crash daemon": 2.0,
+    "crash machine": 2.0,
+    "empty disk": 0.7,
+    "pause daemon": 2.0,
+    "freeze machine": 1.0,
+    "namesake": 0.3,
+    "store away": 0.7,
+    "store slow": 0.7,
+    "crash queue manager": 1.0,
+    "hang queue manager": 0.7,
+    "crash loop": 0.7,
+    "unfit": 0.7,
+    "move": 2.0,
+    "drain": 0.7,
+    "undrain": 1.0,
+    "freeze": 0.3,
+    "thaw": 0.6,
+    "leave": 0.7,
+}
+"""Every kind of fault and its usual weight."""
+
+SPANS = (0.03, 0.2, 0.5, 0.9, 1.0, 1.1, 1.5, 3.0, 6.0)
+"""How long things last, in terms; each is drawn from +-15 % around one of these."""
+
+
+class Faults:
+    """Does faults to machines, network and store, and undoes them after a while."""
+
+    def __init__(self, around: Surroundings, machines: list[Machine], weights: dict[str, float], gap_ns: int) -> None:
+        self.on = True
+        self.around = around
+        self.world = around.world
+        self.machines = machines
+        self.term_ns = around.cluster.timing.term_ns
+        self._timing = around.cluster.timing
+        self._gap_ns = gap_ns
+        self._burst_until_ns = 0
+        self._tickets = 0
+        kinds = [(name, weight) for name, weight in weights.items() if weight > 0]
+        self._names = [name for name, _ in kinds]
+        self._weights = [weight for _, weight in kinds]
+        self._home = [m for m in machines if m.id == m.name]
+        self._temper = around.store.temper
+        self._latency_ns = self._temper.latency_ns
+
+    # ------------------------------------------------------------ when
+
+    def begin(self, *, bursts: bool) -> None:
+        """Start doing faults; in bursts: a term or three of them, then several of quiet."""
+        if self._names:
+            self.world.after(self.span(), self._next, bursts)
+
+    def _next(self, bursts: bool) -> None:
+        if not self.on:
+            return
+        self.do(self.world.rng.choices(self._names, self._weights)[0])
+        gap_ns = int(self.world.rng.expovariate(1.0) * self._gap_ns)
+        if bursts and self.world.now_ns > self._burst_until_ns:
+            quiet_ns = self.world.between(3 * self.term_ns, 12 * self.term_ns)
+            self._burst_until_ns = self.world.now_ns + quiet_ns + self.world.between(self.term_ns, 4 * self.term_ns)
+            gap_ns = quiet_ns
+        self.world.after(gap_ns, self._next, bursts)
+
+    def do(self, name: str) -> None:
+        """One fault of that kind, now."""
+        self.world.coverage[f"fault: {name}"] += 1
+        self.world.say("fault", name)
+        _DO[name](self)
+
+    def span(self) -> int:
+        """How long something lasts, in nanoseconds."""
+        rng = self.world.rng
+        return int(self.term_ns * rng.choice(SPANS) * rng.uniform(0.85, 1.15))
+
+    def _any(self) -> Machine:
+        return self.world.rng.choice(self.machines)
+
+    # ------------------------------------------------------------ network
+
+    def cut(self, pairs: set[tuple[str, str]], span_ns: int) -> None:
+        """Let nothing pass between these (from, to) for a while."""
+        self.world.say("net", "cut " + " ".join(f"{a}>{b}" for a, b in sorted(pairs)))
+        self.around.network.cut |= pairs
+        self.world.after(span_ns, self.heal, pairs)
+
+    def heal(self, pairs: set[tuple[str, str]]) -> None:
+        """Let everything pass between these."""
+        healed = pairs & self.around.network.cut
+        if healed:
+            self.world.say("net", "heal " + " ".join(f"{a}>{b}" for a, b in sorted(healed)))
+            self.around.network.cut -= healed
+
+    def both(self, one: str, other: str) -> set[tuple[str, str]]:
+        """Both directions between two machines."""
+        return {(one, other), (other, one)}
+
+    def around_of(self, machine: str) -> set[tuple[str, str]]:
+        """Both directions between a machine and every other."""
+        return {pair for m in self.machines if m.id != machine for pair in self.both(machine, m.id)}
+
+    def _two(self) -> tuple[str, str]:
+        one, other = self.world.rng.sample([m.id for m in self.machines], 2)
+        return one, other
+
+    def _cut_pair(self) -> None:
+        self.cut(self.both(*self._two()), self.span())
+
+    def _cut_one_way(self) -> None:
+        self.cut({self._two()}, self.span())
+
+    def _isolate(self) -> None:
+        self.cut(self.around_of(self._any().id), self.span())
+
+    def _deafen(self) -> None:
+        me = self._any().id
+        self.cut({(m.id, me) for m in self.machines if m.id != me}, self.span())
+
+    def _mute(self) -> None:
+        me = self._any().id
+        self.cut({(me, m.id) for m in self.machines if m.id != me}, self.span())
+
+    def _split(self) -> None:
+        one_side = {m.id for m in self.machines if self.world.chance(0.5)}
+        across = {(a.id, b.id) for a in self.machines for b in self.machines if (a.id in one_side) != (b.id in one_side)}
+        self.cut(across, self.span())
+
+    def _rolling_cut(self) -> None:
+        """Cut a machine off from one voter after the other, and heal in any order."""
+        rng = self.world.rng
+        me = self._any().id
+        others = [m.id for m in self.machines if m.id != me]
+        rng.shuffle(others)
+        start_ns, within_ns = 0, int(self.term_ns * rng.choice([0.1, 0.6, 1.2]))
+        for other in others:
+            self.world.after(start_ns, self.cut, self.both(me, other), int(self.term_ns * rng.uniform(0.4, 2.2)))
+            start_ns += self.world.between(0, within_ns)
+
+    def _flap(self) -> None:
+        rng = self.world.rng
+        pairs = self.both(*self._two()) if rng.random() < 0.5 else self.around_of(self._any().id)
+        at_ns = 0
+        for _ in range(rng.randint(3, 12)):
+            self.world.after(at_ns, self.cut, pairs, self.world.between(1, self._timing.in_doubt_ns * 2))
+            at_ns += self.world.between(self._timing.interval_ns, self._timing.in_doubt_ns * 3)
+
+    def _heal(self) -> None:
+        self.heal(set(self.around.network.cut))
+
+    # ------------------------------------------------------------ machines
+
+    def restart_daemon(self, machine: Machine, after_ns: int) -> None:
+        """The daemon dies, and another starts after a while."""
+        machine.kill_daemon()
+        self.world.after(after_ns, machine.start)
+
+    def _crash_daemon(self) -> None:
+        quick_ns = self.world.between(NS_PER_MS, 100 * NS_PER_MS)
+        self.restart_daemon(self._any(), self.world.rng.choice([quick_ns, self.span()]))
+
+    def crash_machine(self, machine: Machine, *, empty_disk: bool = False) -> None:
+        """The machine dies, and is back after a while."""
+        machine.power_off()
+        self.world.after(self.span(), self.revive, machine, empty_disk)
+
+    def revive(self, machine: Machine, empty_disk: bool) -> None:
+        """Power on, then the store process, then the daemon."""
+        if machine.powered:
+            return
+        machine.power_on(empty_disk=empty_disk)
+        self.world.after(self.world.between(0, self.term_ns), machine.start_store)
+        self.world.after(self.world.between(0, self.term_ns), machine.start)
+
+    def _crash_machine(self) -> None:
+        self.crash_machine(self.world.rng.choice(self._home))
+
+    def _empty_disk(self) -> None:
+        self.crash_machine(self.world.rng.choice(self._home), empty_disk=True)
+
+    def pause(self, machine: Machine, span_ns: int) -> None:
+        """Stop the daemon for a while; the warden acts by itself."""
+        machine.pause()
+        self.world.after(span_ns, machine.resume)
+
+    def _pause_daemon(self) -> None:
+        self.pause(self._any(), self.span())
+
+    def _freeze_machine(self) -> None:
+        """Daemon and warden stand still for less than the kill budget leaves: the assumption of design 2."""
+        machine = self._any()
+        if machine.powered and machine.warden.frozen_until_ns + self.term_ns < self.world.now_ns:
+            span_ns = self.world.between(1, self._timing.kill_ns // 2)
+            machine.warden.frozen_until_ns = self.world.now_ns + span_ns
+            self.pause(machine, span_ns)
+
+    def _namesake(self) -> None:
+        """Another machine with the name of one of the members, alive for a while beside it."""
+        if any(m.id != m.name and m.powered for m in self.machines):
+            return
+        twin = self.world.rng.choice(self._home)
+        same = [m for m in self.machines if m.name == twin.name and m is not twin]
+        machine = same[0] if same else Machine(self.around, twin.name + "'", twin.name, twin.skew, twin.manners)
+        if not same:
+            self.machines.append(machine)
+            self.around.network.nodes[twin.name].append(machine)
+        machine.power_on()
+        self.world.after(self.world.between(0, self.term_ns), machine.start)
+        self.world.after(self.span() + self.span(), machine.power_off)
+
+    # ------------------------------------------------------------ store
+
+    def _store_away(self) -> None:
+        self.around.store.away = True
+        self.world.after(self.span(), self._store_back)
+
+    def _store_back(self) -> None:
+        self.around.store.away = False
+
+    def slow_store(self, span_ns: int) -> None:
+        """Every call takes up to a deadline for a while."""
+        self._temper.latency_ns = self._temper.deadline_ns * 2 // 3
+        self.world.after(span_ns, self.quick_store)
+
+    def quick_store(self) -> None:
+        """The store is as quick as drawn again."""
+        self._temper.latency_ns = self._latency_ns
+
+    def _store_slow(self) -> None:
+        self.slow_store(self.span())
+
+    # ------------------------------------------------------------ queue managers
+
+    def _crash_queue_manager(self) -> None:
+        processes = [(m.warden, p) for m in self.machines if m.powered for p in m.warden.processes.values()]
+        if processes:
+            warden, process = self.world.rng.choice(processes)
+            warden.crash(process)
+
+    def _hang_queue_manager(self) -> None:
+        processes = [(m.warden, p) for m in self.machines if m.powered for p in m.warden.processes.values()]
+        if processes:
+            warden, process = self.world.rng.choice(processes)
+            warden.hang(process.qm)
+
+    def _crash_loop(self) -> None:
+        machine = self._any()
+        if machine.powered:
+            qm = self.world.rng.choice(self.around.cluster.queue_managers).name
+            machine.warden.loops.add(qm)
+            self.world.after(self.span() * 4, machine.warden.loops.discard, qm)
+            for process in list(machine.warden.processes.values()):
+                if process.qm == qm:
+                    machine.warden.crash(process)
+
+    def _unfit(self) -> None:
+        machine = self._any()
+        qm = self.world.rng.choice(self.around.cluster.queue_managers).name
+        machine.take(sig.FitnessChanged((qm,)))
+        self.world.after(self.span(), machine.take, sig.FitnessChanged(()))
+
+    # ------------------------------------------------------------ operators
+
+    def order(self, order: sig.Order, by: Machine | None = None) -> None:
+        """An operator gives an order to some member."""
+        self._tickets += 1
+        machine = by or self._any()
+        if machine.daemon is not None and not machine.daemon.paused:
+            self.world.say("order", f"{order} to {machine.id}")
+            machine.take(sig.Ordered(self._tickets, order))
+
+    def _data(self) -> str:
+        return self.world.rng.choice([m.name for m in self.around.cluster.members if m.role is Role.DATA])
+
+    def _move(self) -> None:
+        qm = self.world.rng.choice(self.around.cluster.queue_managers).name
+        self.order(sig.Move(qm, self._data()))
+
+    def _drain(self) -> None:
+        member = self._data()
+        self.order(sig.Drain(member, on=True))
+        self.world.after(self.span(), self.order, sig.Drain(member, on=False))
+
+    def _undrain(self) -> None:
+        self.order(sig.Drain(self._data(), on=False))
+
+    def _freeze(self) -> None:
+        self.order(sig.Freeze(on=True))
+        self.world.after(self.span(), self.order, sig.Freeze(on=False))
+
+    def _thaw(self) -> None:
+        self.order(sig.Freeze(on=False))
+
+    def _leave(self) -> None:
+        machine = self._any()
+        self.order(sig.LeaveCluster(), machine)
+        self.world.after(self.span(), machine.start)
+
+
+_DO: dict[str, Callable[[Faults], None]] = {
+    name: getattr(Faults, "_" + name.replace(" ", "_")) for name in FAULTS
+}

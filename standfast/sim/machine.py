@@ -1,0 +1,314 @@
+"""One machine and the daemon on it: carries out the effects of the real member core, and gives it what happens.
+
+A daemon may be paused between any two effects; what happens meanwhile waits. It may die at any moment with all it
+knows; the machine may die with it, and come back with its state directory or with an empty disk.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from standfast.model.cluster import Cluster
+from standfast.model.messages import Ack, Refusal
+from standfast.quorum import signals as sig
+from standfast.quorum.core import Core, Identity
+from standfast.sim.clock import Clock
+from standfast.sim.network import Network
+from standfast.sim.store import Store
+from standfast.sim.warden import Manners, Warden, Watcher
+from standfast.sim.world import World
+
+INBOX = 400
+"""Datagrams and results that wait for a paused daemon; later datagrams are dropped, as by a full socket."""
+
+
+class Interferer(Protocol):
+    """Who aims faults at moments of the protocol."""
+
+    def moment(self, name: str, machine: "Machine", about: str) -> None:
+        """Something is about to be done by the machine; it may be paused, cut off or dead after this call."""
+        ...
+
+    def acknowledged(self, machine: "Machine", about: str) -> None:
+        """An acknowledgement was just sent; called very often."""
+        ...
+
+
+class Daemon:
+    """One life of a daemon: a core, and what waits for it while it is paused."""
+
+    def __init__(self, home: "Machine", core: Core) -> None:
+        self.core = core
+        self.machine = home.id
+        self.seen = 0
+        self.paused = False
+        self.inbox: deque[sig.Input] = deque()
+        self.held: deque[sig.Effect] = deque()
+        """Effects that were decided before a pause and not carried out yet."""
+        self.alarm_ns = 0
+        self.votes: tuple[Any, ...] = ()
+        self.stopped = 0
+        self._home = home
+
+    def give(self, given: sig.Input) -> None:
+        """Take an input if this life has not ended."""
+        if self._home.daemon is self:
+            self._home.take(given)
+
+
+class Surroundings:
+    """What all machines share."""
+
+    def __init__(self, world: World, cluster: Cluster, network: Network, store: Store) -> None:
+        self.world = world
+        self.cluster = cluster
+        self.network = network
+        self.store = store
+        self.interferer: Interferer
+        self.watcher: Watcher
+        self.answered: Callable[[sig.Answer], None] = lambda _: None
+
+
+class Machine:
+    """A machine by its `id`; `name` is the member's, the same as that of another machine for a namesake."""
+
+    def __init__(self, around: Surroundings, machine_id: str, name: str, skew: float, manners: Manners) -> None:
+        self.id = machine_id
+        self.name = name
+        self.skew = skew
+        self.disk = 0
+        """How often it got an empty disk: part of its identity."""
+        self.powered = False
+        self.daemon: Daemon | None = None
+        self.manners = manners
+        self.clock: Clock
+        self.warden: Warden
+        self.past: list[Warden] = []
+        """Wardens of earlier lives of the machine: what leases they knew counts on."""
+        self._around = around
+        self._world = around.world
+        self._others = [m.name for m in around.cluster.members if m.name != name]
+        self._power_on_count = 0
+        self._do: dict[type, Callable[[Any], None]] = {
+            sig.Broadcast: self._broadcast,
+            sig.Send: self._send,
+            sig.LeaseMoved: self._lease_moved,
+            sig.Read: self._read,
+            sig.Transact: self._transact,
+            sig.Launch: self._launch,
+            sig.Stop: lambda e: self.warden.stop(e.qm),
+            sig.Kill: lambda e: self.warden.kill(e.qm),
+            sig.Tell: self._tell,
+            sig.Answer: self._answer,
+            sig.Leave: self._leave,
+        }
+
+    # ------------------------------------------------------------ power and life
+
+    def power_on(self, *, empty_disk: bool = False) -> None:
+        """Start the machine; its daemon and its store process follow by `start`."""
+        world, timing = self._world, self._around.cluster.timing
+        self.disk += empty_disk
+        self.powered = True
+        self._power_on_count += 1
+        self.clock = Clock(world.now_ns, world.between(1, 10**12), self.skew)
+        budgets = (timing.stop_ns, timing.kill_ns)
+        power = self._power_on_count
+        self.warden = Warden(
+            world,
+            self.id,
+            self.clock,
+            budgets,
+            self.manners,
+            self._around.watcher,
+            lambda given: self._reported(power, given),
+        )
+        world.say(self.id, "machine on, with an empty disk" if empty_disk else "machine on")
+
+    def power_off(self) -> None:
+        """The machine dies at once, with everything on it."""
+        if self.powered:
+            self._world.say(self.id, "machine dies")
+            self.kill_daemon()
+            self.powered = False
+            self.warden.vanish()
+            self.past.append(self.warden)
+            self._around.store.up.discard(self.id)
+
+    def start(self) -> None:
+        """Start a daemon: first make sure that nothing of a former life runs, then a new core."""
+        if self.powered and self.daemon is None:
+            ready_ns = self.warden.clear()
+            if ready_ns > self._world.now_ns or self.warden.processes:
+                self._world.at(ready_ns, self.start)
+                return
+            around, world = self._around, self._world
+            identity = Identity(name=self.name, machine=f"{self.id}/{self.disk}", process=world.rng.getrandbits(63))
+            self.daemon = Daemon(self, Core(identity, around.cluster, self.clock.local(world.now_ns)))
+            world.say(self.id, "daemon starts")
+            self.take(sig.Woke())
+
+    def start_store(self) -> None:
+        """Its store process runs again."""
+        if self.powered and self.id in self._around.network.nodes:
+            self._around.store.up.add(self.id)
+
+    def kill_daemon(self) -> None:
+        """The daemon dies with all it knows; the warden lives on."""
+        if self.daemon is not None:
+            self._world.say(self.id, "daemon dies")
+            self.daemon = None
+
+    def pause(self) -> None:
+        """Stop the daemon (SIGSTOP)."""
+        if self.daemon is not None and not self.daemon.paused:
+            self._world.say(self.id, "daemon paused")
+            self.daemon.paused = True
+
+    def resume(self) -> None:
+        """Let a paused daemon go on where it was."""
+        daemon = self.daemon
+        if daemon is None or not daemon.paused:
+            return
+        self._world.say(self.id, "daemon resumed")
+        daemon.paused = False
+        held, daemon.held = daemon.held, deque()
+        self._carry_out(held)
+        while self.daemon is daemon and not daemon.paused and daemon.inbox:
+            self.take(daemon.inbox.popleft())
+        if self.daemon is daemon and not daemon.paused:
+            self.take(sig.Woke())
+
+    # ------------------------------------------------------------ inputs
+
+    def receive(self, given: sig.Received) -> None:
+        """A datagram has arrived."""
+        daemon = self.daemon
+        if daemon is None or (daemon.paused and len(daemon.inbox) >= INBOX):
+            return
+        self.take(given)
+
+    def _reported(self, power: int, given: sig.Input) -> None:
+        if power == self._power_on_count:
+            self.take(given)
+
+    def take(self, given: sig.Input) -> None:
+        """Step the core, or keep the input for the end of a pause."""
+        daemon = self.daemon
+        if daemon is None:
+            return
+        if daemon.paused:
+            daemon.inbox.append(given)
+            return
+        core = daemon.core
+        effects = core.step(self.clock.local(self._world.now_ns), given)
+        if effects:
+            self._carry_out(deque(effects))
+        wake_ns = core.wake_at_ns
+        if not daemon.alarm_ns or wake_ns < daemon.alarm_ns:
+            daemon.alarm_ns = wake_ns
+            self._world.at(self.clock.world(wake_ns), self._alarm, daemon, wake_ns)
+
+    def _alarm(self, daemon: Daemon, alarm_ns: int) -> None:
+        if self.daemon is not daemon or daemon.alarm_ns != alarm_ns:
+            return
+        daemon.alarm_ns = 0
+        wake_ns = daemon.core.wake_at_ns
+        if wake_ns > alarm_ns:
+            daemon.alarm_ns = wake_ns
+            self._world.at(self.clock.world(wake_ns), self._alarm, daemon, wake_ns)
+        else:
+            self.take(sig.Woke())
+
+    # ------------------------------------------------------------ effects
+
+    def _carry_out(self, effects: deque[sig.Effect]) -> None:
+        daemon, do = self.daemon, self._do
+        while effects:
+            if daemon is None or self.daemon is not daemon:
+                return
+            if daemon.paused:
+                daemon.held.extend(effects)
+                return
+            effect = effects.popleft()
+            do[type(effect)](effect)
+
+    def _broadcast(self, effect: sig.Broadcast) -> None:
+        daemon, heartbeat = self.daemon, effect.heartbeat
+        assert daemon is not None
+        if heartbeat.votes != daemon.votes or heartbeat.stopped != daemon.stopped:
+            self._spoke(daemon, effect)
+        given = sig.Received(heartbeat)
+        send = self._around.network.send
+        for name in self._others:
+            send(self.id, name, given)
+
+    def _spoke(self, daemon: Daemon, effect: sig.Broadcast) -> None:
+        """A new vote or a new word `stopped` goes out with this heartbeat; faults aim right behind it."""
+        heartbeat = effect.heartbeat
+        for vote in set(heartbeat.votes) - set(daemon.votes):
+            self._world.coverage["lapse vote"] += 1
+            self._world.say(self.id, f"votes that the lease of {vote.member} has lapsed, ballot {vote.ballot}")
+            self._world.at(self._world.now_ns, self._around.interferer.moment, "vote", self, vote.member)
+        if heartbeat.stopped and heartbeat.stopped != daemon.stopped:
+            self._world.coverage["word: stopped"] += 1
+            self._world.say(self.id, f"says stopped, ballot {heartbeat.stopped}")
+            self._world.at(self._world.now_ns, self._around.interferer.moment, "stopped", self, self.name)
+        daemon.votes, daemon.stopped = heartbeat.votes, heartbeat.stopped
+
+    def _send(self, effect: sig.Send) -> None:
+        message = effect.message
+        if isinstance(message, Ack):
+            if message.refusal is Refusal.NONE:
+                self._around.interferer.acknowledged(self, effect.to)
+            else:
+                self._world.coverage[f"refusal: {message.refusal}"] += 1
+        self._around.network.send(self.id, effect.to, sig.Received(message))
+
+    def _lease_moved(self, effect: sig.LeaseMoved) -> None:
+        assert self.daemon is not None
+        self.warden.lease_end_ns = effect.end_ns
+        self.warden.lease_incarnation = self.daemon.core.membership.incarnation
+
+    def _read(self, _: sig.Read) -> None:
+        assert self.daemon is not None
+        self._around.store.read(self.daemon)
+
+    def _transact(self, effect: sig.Transact) -> None:
+        daemon = self.daemon
+        assert daemon is not None
+        kind, _, about = effect.tag.partition(":")
+        self._world.say(self.id, f"asks to {effect.tag}")
+        self._around.interferer.moment(f"ask {kind}", self, about)
+        if self.daemon is not daemon:
+            return
+        if daemon.paused:
+            daemon.held.append(effect)
+            return
+        self._around.store.transact(daemon, effect)
+
+    def _launch(self, effect: sig.Launch) -> None:
+        daemon = self.daemon
+        assert daemon is not None
+        self._around.interferer.moment("launch", self, effect.qm)
+        if self.daemon is not daemon:
+            return
+        if daemon.paused:
+            daemon.held.append(effect)
+            return
+        self._world.say(self.id, f"orders the launch of {effect.qm} under epoch {effect.epoch}")
+        self.warden.launch(self.name, daemon.core.membership.incarnation, effect.qm, effect.epoch)
+
+    def _tell(self, effect: sig.Tell) -> None:
+        self._world.coverage[f"event: {effect.event.kind}"] += 1
+        self._world.say(self.id, f"tells {effect.event.kind} {effect.event.subject}")
+
+    def _answer(self, effect: sig.Answer) -> None:
+        self._world.coverage[f"order: {effect.verdict}"] += 1
+        self._around.answered(effect)
+
+    def _leave(self, effect: sig.Leave) -> None:
+        self._world.coverage[f"leave: {effect.reason}"] += 1
+        self._world.say(self.id, f"leaves ({effect.reason})")
+        self.daemon = None
+        self._around.interferer.moment(f"left {effect.reason}", self, self.name)

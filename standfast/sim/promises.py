@@ -1,0 +1,174 @@
+"""The promises of design section 2, checked at every step that could break one; raises Broken.
+
+1. At most one process of a queue manager exists at any instant, and only while the store names its owner.
+2. Epochs only grow; nothing ever runs under a smaller one than the storage has seen; incarnations grow by one.
+3. No process lives past its lease. At the instant the store says `evicted`, the lease by the member's own clock has
+   ended, or the member gave its word `stopped` and nothing of it runs. The start guard would hide a lease that a voter
+   broke, so this is looked at directly.
+4. A queue manager gets a new owner only while no process of the old one exists.
+5. Every change of a member or an assignment is told by an event in its own transaction, and no event twice.
+"""
+
+from typing import cast
+
+from standfast.model.events import Event, EventKind
+from standfast.model.records import GONE, Assignment, MemberRecord, MemberState, Phase, Transaction
+from standfast.model.view import View
+from standfast.sim.machine import Machine
+from standfast.sim.warden import Process, Warden
+from standfast.sim.world import Broken, World
+
+ONCE = {EventKind.QM_ASSIGNED: "epoch", EventKind.MEMBER_JOINED: "incarnation", EventKind.MEMBER_EVICTED: "incarnation"}
+"""Events of which there is at most one for each subject and value of that field."""
+
+
+class Promises:
+    """Of one run; `machines` are all that ever were."""
+
+    def __init__(self, world: World, machines: list[Machine]) -> None:
+        self._world = world
+        self._machines = machines
+        self._stamps: dict[str, int] = {}
+        self._told: dict[int, Event] = {}
+        self._once: set[tuple[object, ...]] = set()
+        self.running: dict[str, Process] = {}
+        """The one process of each queue manager that runs."""
+        self.view = View()
+        """The newest state of the store."""
+
+    # ------------------------------------------------------------ processes
+
+    def began(self, process: Process, warden: Warden) -> None:
+        """A process exists from now on."""
+        qm, other = process.qm, self.running.get(process.qm)
+        if other is not None:
+            raise Broken("one owner", f"{qm} runs on {other.machine} and now on {process.machine} too")
+        if process.epoch < self._stamps.get(qm, 0):
+            raise Broken("epochs grow", f"{qm} runs under {process.epoch}, its storage has seen {self._stamps[qm]}")
+        if warden.clock.local(self._world.now_ns) >= warden.lease_end_ns:
+            raise Broken("lease", f"{qm} begins on {process.machine} after the lease has ended")
+        a = self.view.assignments[qm].record
+        mine = (a.owner, a.incarnation, a.epoch) == (process.member, process.incarnation, process.epoch)
+        if not mine or a.phase not in (Phase.STARTING, Phase.RUNNING):
+            raise Broken(
+                "start guard",
+                f"{qm} begins on {process.machine} for {process.member}/{process.incarnation} under {process.epoch}, "
+                f"but the store says {a.phase}, {a.owner}/{a.incarnation}, {a.epoch}",
+            )
+        self._stamps[qm] = process.epoch
+        self.running[qm] = process
+        self._world.coverage["process began"] += 1
+
+    def ended(self, process: Process) -> None:
+        """Nothing of it is left."""
+        if self.running.get(process.qm) is process:
+            del self.running[process.qm]
+        machine = next(m for m in self._machines if m.id == process.machine)
+        self._outlived(process, machine.warden)
+
+    def look(self) -> None:
+        """Look at what still runs: none of it may have outlived its lease."""
+        for process in self.running.values():
+            machine = next(m for m in self._machines if m.id == process.machine)
+            self._outlived(process, machine.warden)
+
+    def _outlived(self, process: Process, warden: Warden) -> None:
+        late_ns = warden.clock.local(self._world.now_ns) - warden.lease_end_ns
+        if late_ns > 0:
+            raise Broken("lease", f"{process.qm} on {process.machine} outlived the lease by {late_ns} ns")
+
+    # ------------------------------------------------------------ the store
+
+    def committed(self, transaction: Transaction, before: View, after: View) -> None:
+        """A transaction has changed the store from `before` to `after`."""
+        self.view = after
+        world = self._world
+        for event in transaction.events:
+            self._tell(event)
+        if world.lines is not None:
+            told = ", ".join(f"{e.kind} {e.subject}" for e in transaction.events) or "no event"
+            world.say("store", f"revision {after.revision}: {told}")
+        subjects = {event.subject for event in transaction.events}
+        for put in transaction.puts:
+            room, _, name = put.key.partition("/")
+            if room == "members":
+                held = before.members.get(name)
+                self._member(held.record if held else None, cast("MemberRecord", put.record), transaction)
+            elif room == "assignments" and name in before.assignments:
+                self._assignment(before.assignments[name].record, cast("Assignment", put.record))
+            else:
+                continue
+            if name not in subjects:
+                raise Broken("every change is told", f"revision {after.revision} changes {put.key} without an event")
+
+    def _tell(self, event: Event) -> None:
+        self._world.coverage[f"event: {event.kind}"] += 1
+        if id(event) in self._told:
+            raise Broken("told once", f"{event.kind} {event.subject} {event.fields} is in the log twice")
+        self._told[id(event)] = event
+        field = ONCE.get(event.kind)
+        if field is not None:
+            key = (event.kind, event.subject, event.fields[field])
+            if key in self._once:
+                raise Broken("told once", f"{event.kind} {event.subject} {event.fields} is told by two transactions")
+            self._once.add(key)
+
+    def _member(self, before: MemberRecord | None, after: MemberRecord, transaction: Transaction) -> None:
+        was = before.incarnation if before else 0
+        state = before.state if before else "absent"
+        self._world.coverage[f"member: {state} -> {after.state}"] += 1
+        if after.incarnation not in (was, was + 1):
+            raise Broken("incarnations grow", f"{after.name} goes from {was} to {after.incarnation}")
+        if before is not None and after.incarnation > was and before.state not in GONE:
+            self._no_process(after.name, was, "its member joined anew")
+        if after.state is MemberState.EVICTED:
+            proof = next(e.fields["proof"] for e in transaction.events if e.kind is EventKind.MEMBER_EVICTED)
+            self._world.coverage[f"evicted by: {proof}"] += 1
+            self._evicted(after, stopped=proof == "stopped")
+
+    def _evicted(self, record: MemberRecord, *, stopped: bool) -> None:
+        """Its lease has ended on its own clock, or it gave its word; nothing of it runs."""
+        self._no_process(record.name, record.incarnation, "it was evicted")
+        if stopped:
+            return
+        for machine in self._machines:
+            if machine.name == record.name:
+                wardens = [*machine.past, machine.warden] if machine.powered else machine.past
+                for warden in wardens:
+                    self._lapsed(record, warden)
+                self._believed(record, machine)
+
+    def _lapsed(self, record: MemberRecord, warden: Warden) -> None:
+        left_ns = warden.lease_end_ns - warden.clock.local(self._world.now_ns)
+        if warden.lease_incarnation == record.incarnation and left_ns > 0:
+            raise Broken(
+                "eviction after the lease",
+                f"{record.name}/{record.incarnation} is evicted while its lease on {warden.machine} lasts "
+                f"{left_ns} ns more",
+            )
+
+    def _believed(self, record: MemberRecord, machine: Machine) -> None:
+        if machine.daemon is None or machine.daemon.core.membership.incarnation != record.incarnation:
+            return
+        left_ns = machine.daemon.core.lease.end_ns - machine.clock.local(self._world.now_ns)
+        if left_ns > 0:
+            raise Broken(
+                "eviction after the lease",
+                f"{record.name}/{record.incarnation} is evicted while it counts on its lease for {left_ns} ns more",
+            )
+
+    def _assignment(self, before: Assignment, after: Assignment) -> None:
+        self._world.coverage[f"assignment: {before.phase} -> {after.phase}"] += 1
+        if after.epoch < before.epoch:
+            raise Broken("epochs grow", f"{after.qm} goes from epoch {before.epoch} to {after.epoch}")
+        if (after.owner, after.incarnation, after.epoch) != (before.owner, before.incarnation, before.epoch):
+            process = self.running.get(after.qm)
+            if process is not None:
+                raise Broken("new owner", f"{after.qm} goes to {after.owner} while it runs on {process.machine}")
+            if after.owner is not None and after.epoch <= before.epoch:
+                raise Broken("epochs grow", f"{after.qm} goes to {after.owner} under the epoch {after.epoch} again")
+
+    def _no_process(self, member: str, incarnation: int, because: str) -> None:
+        for process in self.running.values():
+            if process.member == member and process.incarnation <= incarnation:
+                raise Broken("nothing runs", f"{process.qm} runs on {process.machine} though {because}")

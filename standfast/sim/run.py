@@ -1,0 +1,208 @@
+"""One run: build a cluster, let faults loose on it, then heal a majority and demand progress."""
+
+import random
+from collections import Counter
+
+from msgspec import Struct, field
+
+from standfast.model.cluster import Role
+from standfast.model.records import Phase
+from standfast.model.timing import Timing
+from standfast.quorum import signals as sig
+from standfast.sim.aims import Aims
+from standfast.sim.draws import Draws, Mood, draw
+from standfast.sim.faults import Faults
+from standfast.sim.machine import Machine, Surroundings
+from standfast.sim.network import Habits, Network
+from standfast.sim.promises import Promises
+from standfast.sim.store import Store, Temper
+from standfast.sim.warden import Manners
+from standfast.sim.world import NS_PER_S, Broken, World
+
+LOOK_EVERY_TERMS = 0.5
+PROGRESS_TERMS = 30
+PROGRESS_S = 20
+"""Time allowed from the healing until everything serves: this many terms and seconds (the latter for slow starts)."""
+STAY_TERMS = 6
+"""How long it must then stay as it is."""
+
+
+class Outcome(Struct, kw_only=True):
+    """What came of one run.
+
+    Attributes:
+        seed: of the run.
+        members: of the cluster.
+        simulated_s: virtual time.
+        broken: the promise that was broken; empty when all held.
+        how: in which way.
+        coverage: how often each thing happened.
+        lines: what happened, when it was asked for: (nanoseconds, who, what).
+    """
+
+    seed: int
+    members: int
+    simulated_s: float
+    broken: str = ""
+    how: str = ""
+    coverage: Counter[str] = field(default_factory=Counter)
+    lines: list[tuple[int, str, str]] | None = None
+
+
+class Stage:
+    """A cluster in a world: what a run, or a scenario, plays on."""
+
+    def __init__(self, seed: int | str, draws: Draws, *, tell: bool) -> None:
+        self.world = World(seed, tell=tell)
+        self.draws = draws
+        self.cluster = draws.cluster
+        self.machines: list[Machine] = []
+        self.network = Network(self.world, draws.cluster)
+        self.network.behave(draws.habits)
+        self.promises = Promises(self.world, self.machines)
+        self.store = Store(self.world, self.network, draws.cluster, self.promises.committed)
+        self.store.temper = draws.temper
+        around = Surroundings(self.world, draws.cluster, self.network, self.store)
+        for member in draws.cluster.members:
+            machine = Machine(around, member.name, member.name, draws.skews.get(member.name, 0.0), draws.manners)
+            self.machines.append(machine)
+            self.network.nodes[member.name].append(machine)
+        self.faults = Faults(around, self.machines, draws.weights, draws.gap_ns)
+        aims = Aims(self.faults, draws.aims)
+        around.interferer = aims
+        around.watcher = self.promises
+        around.answered = self._answered
+        self.store.aim = aims.committed
+        self.answers: dict[int, sig.Verdict] = {}
+
+    def machine(self, machine_id: str) -> Machine:
+        """The machine of that id."""
+        return next(m for m in self.machines if m.id == machine_id)
+
+    def power_on(self, within_ns: int) -> None:
+        """Switch everything on, the daemons at moments of their own."""
+        for machine in self.machines:
+            machine.power_on()
+            self.world.after(self.world.between(0, within_ns), machine.start)
+
+    def run(self, span_ns: int) -> None:
+        """Let time pass; raises Broken."""
+        end_ns = self.world.now_ns + span_ns
+        step_ns = int(self.cluster.timing.term_ns * LOOK_EVERY_TERMS)
+        while self.world.now_ns < end_ns:
+            self.world.run_until(min(end_ns, self.world.now_ns + step_ns))
+            self.promises.look()
+
+    def _answered(self, answer: sig.Answer) -> None:
+        self.answers[answer.ticket] = answer.verdict
+
+    # ------------------------------------------------------------ progress
+
+    def heal(self) -> set[str]:
+        """End all faults for a majority with a data member, drawn; the rest is dead, cut off or well. Who is well."""
+        rng, world = self.world.rng, self.world
+        self.faults.on = False
+        self.network.behave(Habits())
+        self.store.temper = Temper(deadline_ns=self.cluster.timing.term_ns // 2)
+        self.store.away = False
+        home = [m for m in self.machines if m.id == m.name]
+        data = [m.name for m in self.cluster.members if m.role is Role.DATA]
+        core = {rng.choice(data)}
+        rest = [m.name for m in home if m.name not in core]
+        rng.shuffle(rest)
+        core |= set(rest[: self.cluster.majority - len(core)])
+        well = set(core)
+        self.network.cut.clear()
+        for machine in self.machines:
+            if machine.id in core:
+                continue
+            fate = rng.choice(["dead", "cut off", "well"]) if machine.id == machine.name else "dead"
+            world.say("fault", f"{machine.id} is {fate} from now on")
+            if fate == "dead":
+                machine.power_off()
+            elif fate == "cut off":
+                self.network.cut |= self.faults.around_of(machine.id)
+            else:
+                well.add(machine.id)
+        for machine in home:
+            machine.manners = Manners()
+            if machine.powered:
+                machine.warden.manners = machine.manners
+                machine.warden.loops.clear()
+            if machine.id in well:
+                self._mend(machine)
+        world.say("fault", "healed: " + " ".join(sorted(well)))
+        return well
+
+    def _mend(self, machine: Machine) -> None:
+        self.faults.revive(machine, empty_disk=False)
+        machine.start_store()
+        machine.resume()
+        machine.start()
+        self.world.after(1, machine.take, sig.FitnessChanged(()))
+
+    def demand_progress(self, well: set[str]) -> None:
+        """Every queue manager serves on a member that is well, within a bounded time, and stays there."""
+        world, term_ns = self.world, self.cluster.timing.term_ns
+        until_ns = world.now_ns + PROGRESS_TERMS * term_ns + PROGRESS_S * NS_PER_S
+        missing = ["everything"]
+        while missing and world.now_ns < until_ns:
+            self.run(term_ns)
+            missing = self._missing(well)
+            if missing:
+                self._operate(well)
+        if missing:
+            raise Broken("progress", f"not served by {sorted(well)} in time: {'; '.join(missing)}")
+        owners = self._owners()
+        self.run(STAY_TERMS * term_ns)
+        missing = self._missing(well)
+        if missing or owners != self._owners():
+            raise Broken("progress", f"did not stay: {owners} became {self._owners()}, {'; '.join(missing)}")
+
+    def _owners(self) -> dict[str, str | None]:
+        return {qm: kept.record.owner for qm, kept in self.store.view.assignments.items()}
+
+    def _missing(self, well: set[str]) -> list[str]:
+        missing = []
+        for spec in self.cluster.queue_managers:
+            kept = self.store.view.assignments.get(spec.name)
+            process = self.promises.running.get(spec.name)
+            if kept is None or process is None or not process.serving or process.machine not in well:
+                missing.append(f"{spec.name} is {kept.record if kept else 'unknown'}, runs: {process is not None}")
+            elif kept.record.phase is not Phase.RUNNING:
+                missing.append(f"{spec.name} runs but the store says {kept.record.phase}")
+        return missing
+
+    def _operate(self, well: set[str]) -> None:
+        """What an operator does after the trouble: thaw, undrain, and move what was given up or is nowhere wanted."""
+        view, faults = self.store.view, self.faults
+        data = [m for m in self.machines if m.id in well and self.cluster.member(m.name).role is Role.DATA]
+        by = self.world.rng.choice([m for m in self.machines if m.id in well])
+        if by.daemon is None:
+            by.start()
+        if view.orders.record.frozen:
+            faults.order(sig.Freeze(on=False), by)
+        for machine in data:
+            if machine.name in view.orders.record.drained:
+                faults.order(sig.Drain(machine.name, on=False), by)
+        for qm, kept in view.assignments.items():
+            if kept.record.phase in (Phase.GIVEN_UP, Phase.UNPLACED) and kept.record.failed_on:
+                faults.order(sig.Move(qm, self.world.rng.choice(data).name), by)
+
+
+def simulate(seed: int, members: int, minutes: float, timing: Timing | None = None, *, tell: bool = False) -> Outcome:
+    """One run from its seed; what it finds is in the outcome."""
+    draws = draw(random.Random(f"{seed}/{members}"), members, timing)
+    stage = Stage(f"{seed}/{members}/run", draws, tell=tell)
+    world = stage.world
+    world.coverage[f"mood: {draws.mood}"] += 1
+    outcome = Outcome(seed=seed, members=members, simulated_s=0.0, coverage=world.coverage, lines=world.lines)
+    try:
+        stage.power_on(draws.cluster.timing.term_ns * 2)
+        stage.faults.begin(bursts=draws.mood is Mood.BURSTS)
+        stage.run(int(minutes * 60 * NS_PER_S))
+        stage.demand_progress(stage.heal())
+    except Broken as broken:
+        outcome.broken, outcome.how = broken.promise, broken.how
+    outcome.simulated_s = world.now_ns / NS_PER_S
+    return outcome
