@@ -1,0 +1,69 @@
+"""What daemon and warden say to each other: JSON objects, one per packet of a UNIX SOCK_SEQPACKET socket.
+
+The warden speaks first on every connection, with `state`. A new connection replaces the one before.
+
+Daemon to warden, by `do`:
+
+============  ========================================================================================
+``lease``     end_ns, stop_ns, kill_ns: the lease's end on CLOCK_BOOTTIME; how long before it to stop, to kill
+``launch``    qm, epoch, argv, env, cwd, log, stop_signal, storage {kind, and what its claim asks for}
+``stop``      qm: its stop signal to its main process
+``kill``      qm: SIGKILL to everything of it
+``list``      asks for `state`
+``quit``      kill: end when nothing runs; with kill true, make it so first; else answered by `busy`
+============  ========================================================================================
+
+Warden to daemon, by `report`:
+
+==============  ======================================================================================
+``state``       version, pid, backstop, containment, privileges, end_ns, running [{qm, epoch, pid, stage}]
+``held``        end_ns: the lease now in force, in answer to `lease`
+``launched``    qm, epoch, pid, claim_us, total_us: the program was executed
+``refused``     qm, epoch, code, detail: it was not, and no process of the attempt is left
+``exited``      qm, epoch, pid, exit_code or signal, cause: no process of the queue manager is left
+``lease_stop``  qm, epoch: asked to stop because its lease runs out
+``lease_kill``  qm, epoch: killed because its lease runs out
+``stuck``       qm, epoch, pid: the lease has ended and the kernel has not ended all its processes yet
+``busy``        running: `quit` was not carried out, something runs
+``error``       detail: a message that could not be understood was dropped
+==============  ======================================================================================
+
+Standard library only.
+"""
+
+import socket
+from enum import StrEnum
+
+VERSION = 1
+LARGEST_BYTES = 1 << 18
+"""Largest packet; sockets buffer less than this by default, so a larger one is never sent."""
+
+
+class Stage(StrEnum):
+    """How far a launch has come."""
+
+    CLAIMING = "claiming"  # forked, not yet executed
+    RUNNING = "running"
+    ENDING = "ending"  # the main process has ended, others are being killed
+
+
+class Cause(StrEnum):
+    """What made a queue manager end."""
+
+    ITSELF = "itself"
+    STOP = "stop"
+    KILL = "kill"
+    LEASE = "lease"
+    WARDEN_GONE = "warden_gone"  # said by the client: the warden died, and all that it had started with it
+
+
+class Containment(StrEnum):
+    """How the processes of a queue manager are held together."""
+
+    CGROUP = "cgroup"
+    GROUP = "group"
+
+
+def packet_socket() -> socket.socket:
+    """A new socket of the protocol's kind."""
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
