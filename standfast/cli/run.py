@@ -1,6 +1,5 @@
 """`standfast run`: one member in the foreground."""
 
-import importlib
 from pathlib import Path
 
 import click
@@ -64,8 +63,9 @@ def run(
     """
     cluster = load(file)
     known_member(cluster, name)
-    daemon = importlib.import_module("standfast.member.daemon")  # the whole daemon, which only this command needs
-    daemon.main(
+    from standfast.member.daemon import main as serve  # noqa: PLC0415 - the whole daemon, which only this command needs
+
+    serve(
         cluster=cluster,
         member=name,
         trust=trust or file.parent / TRUST / name,

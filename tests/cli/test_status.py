@@ -47,6 +47,8 @@ BUSY = status_report(
         (status_report(members=(A, member_report("b", heard_ms=0, unfit=("*",)), W)), Level.WARNING, 3, False),
         (status_report(queue_managers=(qm_report("orders", phase=Phase.STARTING),)), Level.PROBLEM, 3, True),
         (status_report(queue_managers=()), Level.OK, 3, True),
+        (status_report(members=(member_report("wa"), B, W)), Level.WARNING, 3, False),
+        (status_report(queue_managers=(qm_report("orders", failed_on=("b",)),)), Level.WARNING, 3, False),
         (status_report(orders=Orders(frozen=True)), Level.WARNING, 3, False),
         (status_report(orders=Orders(drained=("b",))), Level.WARNING, 3, False),
         (status_report(store=StoreReport(reachable=False)), Level.WARNING, 3, True),
