@@ -134,6 +134,29 @@ async def test_the_audit_reads_what_the_usual_client_library_reads(tmp_path: Pat
         await client.close()
 
 
+async def test_what_the_broker_refuses_is_not_acknowledged_and_is_sent_until_it_is(tmp_path: Path) -> None:
+    place, watch = place_in(tmp_path), Watch()
+    async with started(driver("nats"), place) as broker:
+        await broker.ready()
+        async with LoadProcess(settings_for(place), watch.hear) as process:
+            await watch.steady()
+            client = await nats.connect(f"nats://{place.address}:{place.port}")
+            stream = client.jetstream()
+            config = (await stream.stream_info("STANDFAST-DRILL-test1")).config
+            await stream.update_stream(config, max_msgs=1)  # full, and told to refuse what is new
+            await watch.until(lambda ticks: any(tick.acked == 0 and tick.waiting > 20 for tick in ticks))
+            await stream.update_stream(config, max_msgs=-1)
+            await watch.steady()
+            record = await process.finish()
+            await client.close()
+    got = audit(record, Durability.SYNCED)
+    # Lowering the limit made the stream throw away its oldest messages but one: that is a loss, and is seen.
+    refused = [sent for sent in record.sent[0] if sent.acked_ns - sent.created_ns > 20 * NS_PER_MS]
+    assert len(refused) > 20
+    assert got.acked == got.created
+    assert {one.sequence for one in got.lost}.isdisjoint(record.sent[0].index(sent) for sent in refused)
+
+
 async def test_a_frozen_broker_is_left_and_found_again_without_a_loss(tmp_path: Path) -> None:
     place, watch = place_in(tmp_path), Watch()
     async with started(driver("nats"), place) as broker:

@@ -29,6 +29,10 @@ def test_a_message_under_way_when_the_service_died_does_not_backdate_the_outage(
     assert outages(life((10, 21), (12, 121)), 0, 130, SHORTEST) == [Outage(21, 121)]
 
 
+def test_the_order_in_which_waiting_messages_get_through_does_not_matter() -> None:
+    assert outages(life((10, 11), (25, 120), (20, 125)), 0, 130, SHORTEST) == [Outage(20, 120)]
+
+
 def test_a_service_that_never_came_back_is_an_outage_without_end() -> None:
     assert outages(life((10, 11), (20, 0), (25, 0)), 0, 200, SHORTEST) == [Outage(20, 200, ended=False)]
 
