@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from conftest import NOW_MS, status_report
 
 from standfast.cli.history import takeovers
 from standfast.errors import NotSafe, Refused, StoreUnavailable, UsageError
@@ -23,6 +22,8 @@ from standfast.member.control_protocol import (
 from standfast.model.events import CATALOGUE, EventKind
 from standfast.quorum.can_stop import Situation, can_stop
 from standfast.quorum.signals import Verdict
+
+from .stand_in import NOW_MS, status_report
 
 
 def line(revision: int, kind: str, subject: str, **fields) -> EventLine:

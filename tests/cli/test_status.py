@@ -5,7 +5,6 @@ import time
 
 import msgspec
 import pytest
-from conftest import member_report, qm_report, status_report
 
 from standfast.cli.screen import Column, hanging, table
 from standfast.cli.verdict import headline, member_words, qm_words, remarks
@@ -15,6 +14,8 @@ from standfast.member.control_protocol import Hello, Notice, NoticeKind, Status,
 from standfast.model.records import MemberState, Orders, Phase
 from standfast.quorum.can_stop import Cost
 from standfast.quorum.runs import RunState
+
+from .stand_in import member_report, qm_report, status_report
 
 A, B, W = status_report().members
 SILENT_A = member_report("a", heard_ms=5_000)
