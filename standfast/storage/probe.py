@@ -1,0 +1,168 @@
+"""Look at storage from disposable children, so that a dead mount hangs one of them and never the daemon.
+
+Guarantees: `probe` answers within its time limit; this process makes no system call on the path. A child that hangs
+gets SIGKILL and is left behind, as a process inside a dead mount may not even die of that; when too many were
+left behind, everything counts as hung until one of them ends.
+"""
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, structs
+
+import standfast
+
+PROBE_TIMEOUT_S = 2.0
+"""Longest time for one probe: a healthy NFS server answers in milliseconds, a busy one in tenths of a second."""
+MOST_ABANDONED = 4
+"""Hanging children left behind at the same time."""
+MOST_IDLE = 2
+"""Idle children kept for the next probes."""
+_CLOSE_S = 0.2
+_ANSWER_BYTES = 65_536
+_STUB = "import sys; sys.path.append(sys.argv.pop(1)); from standfast.storage.probe_child import main; main()"
+_ROOT = str(Path(standfast.__file__).parent.parent)
+
+
+class ProbeState(StrEnum):
+    """What a probe found."""
+
+    OK = "ok"  # can be claimed, as far as can be seen
+    MISSING = "missing"  # neither it nor its parent exists, or it is no directory
+    NOT_MOUNTED = "not_mounted"  # must be a mount point and is none
+    READ_ONLY = "read_only"
+    FULL = "full"
+    EPOCH_BROKEN = "epoch_broken"  # the epoch file is no whole stamp
+    ERROR = "error"  # the file system answered with another error, or the child died
+    HUNG = "hung"  # no answer in time
+
+
+class Probe(Struct, frozen=True, kw_only=True):
+    """The answer to one probe.
+
+    Attributes:
+        state: see ProbeState.
+        free_bytes: free for this user; None when unknown.
+        epoch: under which the directory was claimed last; None when never, or unknown.
+        member: that claimed it last; empty likewise.
+        took_ms: how long the answer took.
+        detail: what exactly was found, for people.
+    """
+
+    state: ProbeState
+    free_bytes: int | None = None
+    epoch: int | None = None
+    member: str = ""
+    took_ms: float = 0.0
+    detail: str = ""
+
+
+_decode = msgspec.json.Decoder(Probe).decode
+_encode = msgspec.json.encode
+
+
+class _Child:
+    """One disposable child and the socket to it."""
+
+    def __init__(self, interpreter: Sequence[str]) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        with theirs:
+            self._process = subprocess.Popen(
+                (*interpreter, "-I", "-S", "-c", _STUB, _ROOT, str(theirs.fileno())),
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+
+    async def ask(self, path: str, *, mount: bool) -> Probe:
+        """Its answer; raises OSError when it has died."""
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(self._socket, _encode({"path": path, "mount": mount}))
+        packet = await loop.sock_recv(self._socket, _ANSWER_BYTES)
+        if not packet:
+            raise ConnectionResetError("the probing child has died")
+        return _decode(packet)
+
+    def abandon(self) -> None:
+        """Kill it and do not wait."""
+        self._socket.close()
+        self._process.kill()
+
+    def ended(self) -> bool:
+        """Whether it is gone; reaps it then."""
+        return self._process.poll() is not None
+
+    def close(self) -> None:
+        """End a child that was answering."""
+        self.abandon()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_CLOSE_S)
+
+
+class Prober:
+    """Probes directories; several at once if asked so. Close it when done."""
+
+    def __init__(self, timeout_s: float = PROBE_TIMEOUT_S, *, interpreter: Sequence[str] = (sys.executable,)) -> None:
+        self._timeout_s = timeout_s
+        self._interpreter = interpreter
+        self._idle: list[_Child] = []
+        self._abandoned: list[_Child] = []
+
+    @property
+    def abandoned(self) -> int:
+        """How many hanging children are left behind."""
+        self._abandoned = [child for child in self._abandoned if not child.ended()]
+        return len(self._abandoned)
+
+    async def probe(self, path: str, *, mount: bool) -> Probe:
+        """Look at one directory: whether it can be claimed, how much is free, who claimed it last. Never raises."""
+        began = time.monotonic()
+        found = await self._ask(path, mount=mount)
+        return structs.replace(found, took_ms=(time.monotonic() - began) * 1000)
+
+    async def _ask(self, path: str, *, mount: bool) -> Probe:
+        if self.abandoned >= MOST_ABANDONED:
+            return Probe(state=ProbeState.HUNG, detail=f"{MOST_ABANDONED} earlier probes still hang")
+        child = self._idle.pop() if self._idle else _Child(self._interpreter)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                found = await child.ask(path, mount=mount)
+        except TimeoutError:
+            self._leave(child)
+            return Probe(state=ProbeState.HUNG, detail=f"no answer within {self._timeout_s} s")
+        except OSError as error:
+            self._leave(child)
+            return Probe(state=ProbeState.ERROR, detail=str(error))
+        except BaseException:
+            self._leave(child)
+            raise
+        if len(self._idle) < MOST_IDLE:
+            self._idle.append(child)
+        else:
+            self._leave(child)
+        return found
+
+    def _leave(self, child: _Child) -> None:
+        child.abandon()
+        self._abandoned.append(child)
+
+    def close(self) -> None:
+        """End the children; those that hang are left to the kernel."""
+        for child in self._idle:
+            child.close()
+        self._idle.clear()
+        self._abandoned = [child for child in self._abandoned if not child.ended()]
+
+
+__all__ = ["Probe", "ProbeState", "Prober"]
