@@ -68,6 +68,8 @@ _WINDOW_MASK: Final = (1 << WINDOW) - 1
 
 encode: Final = msgspec.msgpack.Encoder().encode
 """A message as the body of a frame; encoded once, sealed for each receiver."""
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that the decoder raises: also for text that is not UTF-8, and for arrays nested too deeply."""
 _decode: Final = msgspec.msgpack.Decoder(Message).decode
 
 
@@ -197,7 +199,7 @@ class Seal:
             return None
         try:
             message = _decode(body)
-        except msgspec.MsgspecError:
+        except _UNREADABLE:
             self.counters.malformed += 1
             return None
         if message.sender != peer.endpoint.member:
