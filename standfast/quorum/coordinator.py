@@ -56,11 +56,19 @@ class Coordinator:
         founding = tx.found(self._cluster, view)
         if founding is not None:
             yield Transact("found", founding)
+        yield from self._myself(view)
         judgements = arbitrate(view.members, self._me, self._hearing, self._majority, now_ns)
         for name, judgement in judgements.items():
             yield from self._member(view, view.members[name], judgement, candidates, now_ns)
         if not view.orders.record.frozen:
             yield from self._place(view, candidates)
+
+    def _myself(self, view: View) -> Iterator[Transact]:
+        """A doubt about the coordinator itself: it acts, so a majority is in touch with it, and nobody else would."""
+        kept = view.members.get(self._me)
+        if kept is not None and kept.record.state is MemberState.IN_DOUBT:
+            back = tx.member_state(kept, MemberState.ONLINE, EventKind.MEMBER_BACK, "heard_again")
+            yield Transact(f"back:{self._me}", back)
 
     def _member(
         self,

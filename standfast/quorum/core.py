@@ -77,8 +77,8 @@ class Core:
 
     @property
     def able(self) -> bool:
-        """Whether it may act as coordinator: the restart rule is fulfilled and the store in reach."""
-        return self.desk.ok and self.grants.ready(self._last_ns)
+        """Whether it may act as coordinator: restart rule fulfilled, store in reach, and not told to go itself."""
+        return self.desk.ok and self.grants.ready(self._last_ns) and not self.membership.must_go(self.view)
 
     # ------------------------------------------------------------ step
 
@@ -189,14 +189,12 @@ class Core:
             self.grants.first_read(view.members)
 
     def _transacted(self, tag: str, outcome: Outcome, revision: int, now_ns: int) -> None:
-        transaction = self.desk.ended(tag, outcome, revision, now_ns)
+        self.desk.ended(tag, outcome, revision, now_ns)
         kind, _, subject = tag.partition(":")
         if kind == "order":
             self._out.append(sig.Answer(int(subject), _ORDER_ENDS[outcome]))
         elif outcome is not Outcome.COMMITTED:
             return
-        elif kind == "note":
-            self.keeper.noted(subject, len(transaction.events))
         elif kind == "join":
             self.membership.joined(self.view)
             self.lease.begin_again()

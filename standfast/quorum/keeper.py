@@ -158,7 +158,7 @@ class Keeper:
                 del self.runs[qm]
                 run = None
             if run is None and kept is not None:
-                run = self.runs[qm] = Run(s.view.specs[qm].record, kept.record.epoch, s.now_ns)
+                run = self.runs[qm] = Run(s.view.specs[qm].record, kept.record, s.now_ns)
             if run is not None:
                 yield from self._tend_one(run, kept, s)
 
@@ -170,6 +170,7 @@ class Keeper:
             yield from self._hurry(run, s)
         if kept is None or kept.record.epoch != run.epoch or not s.may_stay:
             return
+        run.heard(kept.record.told)
         yield from self._redirect(run, kept, s)
         if not run.alive:
             yield from self._give_away(run, kept, s)
@@ -264,12 +265,6 @@ class Keeper:
         untold = bool(run.told) or (serving and kept.record.phase is Phase.STARTING)
         if started and untold and run.asked_revision < kept.revision:
             yield Transact(f"note:{run.spec.name}", tx.note(kept, running=serving, events=run.told))
-
-    def noted(self, qm: str, events: int) -> None:
-        """The store has the first `events` of what this member had to tell of the queue manager."""
-        run = self.runs.get(qm)
-        if run is not None:
-            del run.told[:events]
 
     def wake_at_ns(self, now_ns: int, lease_end_ns: int) -> int:
         """When the next of its deadlines is due, in nanoseconds; a far time when none is."""

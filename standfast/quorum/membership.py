@@ -42,6 +42,11 @@ class Membership:
         kept = self.own(view)
         return kept is not None and kept.record.state in (MemberState.ONLINE, MemberState.IN_DOUBT)
 
+    def must_go(self, view: View) -> bool:
+        """Whether this incarnation was told to go: another coordinator must end it."""
+        kept = self.own(view)
+        return kept is not None and kept.record.state is MemberState.EVICTING
+
     def sworn_off(self, view: View) -> bool:
         """Whether its word `stopped` is still in force."""
         kept = view.members.get(self._me)

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from standfast.model.cluster import QueueManagerSpec
 from standfast.model.events import Event
+from standfast.model.records import Assignment
 
 NS_PER_S = 1_000_000_000
 FIRST_PAUSE_NS = 200_000_000
@@ -45,6 +46,7 @@ class Run:
     """The process (or its absence) of one queue manager under one epoch."""
 
     __slots__ = (
+        "_stored",
         "asked_revision",
         "deadline_ns",
         "epoch",
@@ -61,9 +63,9 @@ class Run:
         "told",
     )
 
-    def __init__(self, spec: QueueManagerSpec, epoch: int, now_ns: int) -> None:
+    def __init__(self, spec: QueueManagerSpec, assignment: Assignment, now_ns: int) -> None:
         self.spec = spec
-        self.epoch = epoch
+        self.epoch = assignment.epoch
         self.state = RunState.IDLE
         self.since_ns = now_ns
         self.launched_ns = now_ns
@@ -76,7 +78,8 @@ class Run:
         self.killed = False
         self.stuck = False
         self.told: list[Event] = []
-        """Events that wait for the next note to the store."""
+        """Events that the store is not known to have yet."""
+        self._stored = assignment.told
         self.asked_revision = -1
         """The revision of the assignment at which its release was asked for: at it, nothing starts any more."""
 
@@ -84,6 +87,12 @@ class Run:
     def alive(self) -> bool:
         """Whether a process may exist."""
         return self.state is not RunState.IDLE
+
+    def heard(self, stored: int) -> None:
+        """The store has this many events of it: tell those no more."""
+        if stored > self._stored:
+            del self.told[: stored - self._stored]
+            self._stored = stored
 
     def overdue(self, now_ns: int) -> bool:
         """Whether the budget of its state is used up."""

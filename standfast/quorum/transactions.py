@@ -1,6 +1,6 @@
 """The transactions of the protocol: what each change writes, what guards it, and the event that tells of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
@@ -141,6 +141,7 @@ def assign(kept: Kept[Assignment], owner: Kept[MemberRecord], reason: str, told:
         owner=owner.record.name,
         incarnation=owner.record.incarnation,
         target=None,
+        told=0,
         reason=reason,
     )
     return Transaction(
@@ -160,11 +161,12 @@ def begin(kept: Kept[Assignment], me: Kept[MemberRecord]) -> Transaction:
     )
 
 
-def note(kept: Kept[Assignment], *, running: bool, events: Iterable[Event]) -> Transaction:
+def note(kept: Kept[Assignment], *, running: bool, events: Sequence[Event]) -> Transaction:
     """The owner tells that its queue manager serves now, or serves no more; it stays the owner."""
     phase = Phase.RUNNING if running else Phase.STARTING
     failed_on = () if running else kept.record.failed_on
-    assignment = structs.replace(kept.record, phase=phase, failed_on=failed_on)
+    told = kept.record.told + len(events)
+    assignment = structs.replace(kept.record, phase=phase, failed_on=failed_on, told=told)
     return Transaction(guards=(_assignment_guard(kept),), puts=(_put(assignment),), events=tuple(events))
 
 

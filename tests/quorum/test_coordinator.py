@@ -1,0 +1,53 @@
+"""What the coordinator does about itself."""
+
+import pytest
+
+from standfast.model.cluster import Cluster, MemberSpec, Role
+from standfast.model.messages import Heartbeat
+from standfast.model.records import MemberRecord, MemberState
+from standfast.model.timing import PROFILES
+from standfast.model.view import View
+from standfast.quorum.coordinator import Coordinator
+from standfast.quorum.grants import Grants
+from standfast.quorum.hearing import Hearing
+
+TIMING = PROFILES["fast"]
+CLUSTER = Cluster(
+    name="c",
+    id="1",
+    timing=TIMING,
+    members=tuple(
+        MemberSpec(name=name, role=Role.WITNESS if name == "w" else Role.DATA, addresses=(f"127.0.0.{i}",))
+        for i, name in enumerate("abw", 1)
+    ),
+)
+
+
+def view_of(states: dict[str, MemberState]) -> View:
+    return View().merged(
+        10,
+        [
+            (f"members/{name}", MemberRecord(name=name, role=Role.DATA, incarnation=1, identity=name, state=state), 5)
+            for name, state in states.items()
+        ],
+    )
+
+
+def coordinator_w(now_ns: int) -> Coordinator:
+    """W, the first in rank, which hears both others."""
+    hearing = Hearing("w", "abw", 0, TIMING.in_doubt_ns)
+    for name in "ab":
+        everyone = 0b111
+        hearing.heard(Heartbeat(name, 1, 1, 1, 0, TIMING.term_ns, everyone, 5, able=True, leased=True), now_ns)
+    return Coordinator("w", CLUSTER, hearing, Grants(0, TIMING.term_ns))
+
+
+@pytest.mark.parametrize("state", list(MemberState))
+def test_a_doubt_about_the_coordinator_is_ended_by_itself(state: MemberState):
+    """Found by the first demonstration: a witness that came back in time stayed in doubt for ever, for the
+    coordinator judged all but itself, and nobody else was the coordinator.
+    """
+    view = view_of({"a": MemberState.ONLINE, "b": MemberState.ONLINE, "w": state})
+    steps = coordinator_w(1).decide(view, {}, 1)
+    written = {put.record.state for step in steps for put in step.transaction.puts if put.key == "members/w"}
+    assert written == ({MemberState.ONLINE} if state is MemberState.IN_DOUBT else set())
