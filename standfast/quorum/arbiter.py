@@ -1,4 +1,4 @@
-"""Who must go: `arbitrate(...) -> verdicts`, by an ordered comparison; the first difference decides.
+"""Who must go: `Arbiter.arbitrate(...) -> verdicts`, by an ordered comparison; the first difference decides.
 
 1. hears a majority
 (The further steps of design 3.4 compare members that all hear a majority; there nobody has to go while storage is
@@ -8,7 +8,7 @@ shared.)
 from collections.abc import Mapping
 from enum import StrEnum
 
-from standfast.model.records import MemberRecord, MemberState
+from standfast.model.records import GONE, MemberRecord
 from standfast.model.view import Kept
 from standfast.quorum.hearing import Hearing
 
@@ -21,22 +21,43 @@ class Judgement(StrEnum):
     DEAF = "deaf"  # enough hear it, but it hears too few: it must be told to go, or be refused
 
 
-def judge(name: str, incarnation: int, hearing: Hearing, majority: int, now_ns: int) -> Judgement:
-    """What contact says of one incarnation of a member, as seen by the member that owns `hearing`."""
-    two_way, heard_by = hearing.contacts(name, now_ns)
-    if hearing.hears(name, now_ns) and not hearing.incarnation_heard(name, incarnation, now_ns):
+def judge(name: str, hearing: Hearing, majority: int, now_ns: int, *, outlived: bool) -> Judgement:
+    """What contact says of a member, as seen by the member that owns `hearing`.
+
+    `outlived`: what is heard of it has for long not come from the incarnation in the store, but from a later start.
+    """
+    if outlived:
         return Judgement.SILENT
+    two_way, heard_by = hearing.contacts(name, now_ns)
     if two_way >= majority:
         return Judgement.FINE
     return Judgement.DEAF if heard_by >= majority else Judgement.SILENT
 
 
-def arbitrate(
-    records: Mapping[str, Kept[MemberRecord]], me: str, hearing: Hearing, majority: int, now_ns: int
-) -> dict[str, Judgement]:
-    """A judgement for each member in the store that could still hold a lease; never for `me`."""
-    return {
-        name: judge(name, kept.record.incarnation, hearing, majority, now_ns)
-        for name, kept in records.items()
-        if name != me and kept.record.state in (MemberState.ONLINE, MemberState.IN_DOUBT, MemberState.EVICTING)
-    }
+class Arbiter:
+    """Judges all members but `me`. Silence counts after `in_doubt_ns`."""
+
+    __slots__ = ("_hearing", "_in_doubt_ns", "_majority", "_matched", "_me")
+
+    def __init__(self, me: str, hearing: Hearing, majority: int, in_doubt_ns: int) -> None:
+        self._me = me
+        self._hearing = hearing
+        self._majority = majority
+        self._in_doubt_ns = in_doubt_ns
+        self._matched: dict[str, tuple[int, int]] = {}
+        """By member: the incarnation in the store, and when it was last heard of (or first seen there)."""
+
+    def arbitrate(self, records: Mapping[str, Kept[MemberRecord]], now_ns: int) -> dict[str, Judgement]:
+        """A judgement for each member in the store that could still hold a lease."""
+        return {
+            name: judge(name, self._hearing, self._majority, now_ns, outlived=self._outlived(name, kept.record, now_ns))
+            for name, kept in records.items()
+            if name != self._me and kept.record.state not in GONE
+        }
+
+    def _outlived(self, name: str, record: MemberRecord, now_ns: int) -> bool:
+        known, at_ns = self._matched.get(name, (0, 0))
+        if known != record.incarnation or self._hearing.incarnation_heard(name, record.incarnation, now_ns):
+            self._matched[name] = (record.incarnation, now_ns)
+            return False
+        return self._hearing.hears(name, now_ns) and now_ns - at_ns > self._in_doubt_ns

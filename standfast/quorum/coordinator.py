@@ -11,7 +11,7 @@ from standfast.model.events import EventKind
 from standfast.model.records import BALLOT, Assignment, MemberRecord, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
-from standfast.quorum.arbiter import Judgement, arbitrate
+from standfast.quorum.arbiter import Arbiter, Judgement
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.placement import Candidate, place
@@ -31,6 +31,7 @@ class Coordinator:
         self._majority = cluster.majority
         self._hearing = hearing
         self._grants = grants
+        self._arbiter = Arbiter(me, hearing, cluster.majority, cluster.timing.in_doubt_ns)
 
     def acting(self, now_ns: int, *, able: bool) -> bool:
         """Whether this member is the one to act now."""
@@ -57,7 +58,7 @@ class Coordinator:
         if founding is not None:
             yield Transact("found", founding)
         yield from self._myself(view)
-        judgements = arbitrate(view.members, self._me, self._hearing, self._majority, now_ns)
+        judgements = self._arbiter.arbitrate(view.members, now_ns)
         for name, judgement in judgements.items():
             yield from self._member(view, view.members[name], judgement, candidates, now_ns)
         if not view.orders.record.frozen:

@@ -51,3 +51,27 @@ def test_a_doubt_about_the_coordinator_is_ended_by_itself(state: MemberState):
     steps = coordinator_w(1).decide(view, {}, 1)
     written = {put.record.state for step in steps for put in step.transaction.puts if put.key == "members/w"}
     assert written == ({MemberState.ONLINE} if state is MemberState.IN_DOUBT else set())
+
+
+@pytest.mark.parametrize(("later_ns", "doubted"), [(1, False), (2 * TIMING.in_doubt_ns, True)])
+def test_a_member_that_has_just_joined_is_not_doubted_for_its_last_heartbeat_before(later_ns: int, doubted: bool):
+    """Found by the first demonstration: the record of a new incarnation was read before its first heartbeat came,
+    and the member that had just come back was put in doubt at once.
+    """
+    coordinator = coordinator_w(1)
+    joined = View().merged(
+        10,
+        [
+            (
+                "members/a",
+                MemberRecord(name="a", role=Role.DATA, incarnation=2, identity="a", state=MemberState.ONLINE),
+                9,
+            )
+        ],
+    )
+    list(coordinator.decide(joined, {}, 1))
+    for name in "ab":
+        beat = Heartbeat(name, 1, 1, 2, 0, TIMING.term_ns, 0b111, 5, able=True, leased=True)
+        coordinator._hearing.heard(beat, later_ns)
+    tags = {step.tag for step in coordinator.decide(joined, {}, later_ns)}
+    assert ("doubt:a" in tags) is doubted
