@@ -40,14 +40,12 @@ REFRESH_S = 0.25
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result as JSON, too.")
 @click.option("--profile", default="fast", show_default=True, help="Timers.")
 @click.option("--act", "names", type=click.Choice(tuple(BY_NAME)), multiple=True, help="Only these, in this order.")
-@click.option(
-    "--keep", type=click.Path(path_type=Path), help="Directory for the cluster; it is not deleted at the end."
-)
+@click.option("--keep", type=click.Path(path_type=Path), help="Directory for the cluster; kept at the end.")
 def demo(*, report: Path, json_file: Path | None, profile: str, names: tuple[str, ...], keep: Path | None) -> None:
-    """Bring up two data members and a witness on this machine, load a real NATS JetStream queue manager through one
-    endpoint, and let one thing after the other fail. Needs no root; takes less than two minutes.
+    """Let one thing after the other fail on a cluster of three members on this machine.
 
-    Ends with a table, a report with a plot, and exit code 11 when a promise was broken.
+    Two data members and a witness keep a real NATS JetStream queue manager running, loaded through one endpoint. Needs
+    no root; takes less than two minutes. Ends with a table, a report with a plot, and exit code 11 when a promise was broken.
     """
     acts = [BY_NAME[name] for name in names or DEMO]
     result = asyncio.run(_demo(acts, profile, keep))

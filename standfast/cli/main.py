@@ -46,6 +46,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("undrain", "orders", "undrain", "Act", "Let a drained member run queue managers again."),
     Command("freeze", "orders", "freeze", "Act", "Suspend takeovers and moves."),
     Command("thaw", "orders", "thaw", "Act", "Resume takeovers and moves."),
+    Command("demo", "demo", "demo", "Try", "A cluster on this machine through one failure after the other."),
+    Command("lab", "lab", "lab", "Try", "A real cluster on this machine to play with."),
     Command("proxy", "proxy", "proxy", "Clients", "Forward a port to whichever member runs a queue manager."),
     Command("exit-codes", "exit_codes", "exit_codes", "Help", "What each exit code means."),
     Command("completion", "completion", "completion", "Help", "Print the completion script for a shell."),

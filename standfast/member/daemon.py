@@ -82,10 +82,11 @@ class Daemon:
     ) -> None:
         self._cluster = cluster
         self._me = me
-        self._trust_dir = trust_dir
-        self._state_dir = state_dir
-        self._socket = run_dir / f"{me}.sock"
-        self._own_run_dir = run_dir / me
+        # The warden and the queue managers have working directories of their own.
+        self._trust_dir = trust_dir.absolute()
+        self._state_dir = state_dir.absolute()
+        self._socket = run_dir.absolute() / f"{me}.sock"
+        self._own_run_dir = run_dir.absolute() / me
         self._group = group
 
     async def run(self) -> None:

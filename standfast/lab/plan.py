@@ -1,0 +1,69 @@
+"""What a lab consists of: a cluster file, keys and directories below one directory."""
+
+import random
+import socket
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+from standfast.clusterfile import load, template
+from standfast.errors import MachineError
+from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.trust import write_trust
+
+CLUSTER_FILE = "cluster.toml"
+TRUST = "trust"
+STATE = "state"
+RUN = "run"
+SHARED = "shared"
+_TRIES = 100
+
+
+def free_net(members: int) -> str:
+    """The first three numbers of loopback addresses on which nothing listens; raises MachineError."""
+    for _ in range(_TRIES):
+        net = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}"  # noqa: S311 - to stay out of the way
+        if all(_free(f"{net}.{number}") for number in range(1, members + 1)):
+            return net
+    raise MachineError("No free loopback addresses were found. Stop the labs that still run: standfast lab down.")
+
+
+def _free(address: str) -> bool:
+    for kind, port in ((socket.SOCK_DGRAM, 7400), (socket.SOCK_STREAM, 7401), (socket.SOCK_STREAM, 7402)):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind((address, port))
+            except OSError:
+                return False
+    return True
+
+
+def plan(
+    directory: Path,
+    *,
+    name: str = "lab",
+    data: Iterable[str] = ("a", "b"),
+    witnesses: Iterable[str] = ("w",),
+    kind: str = "nats",
+    queue_manager: str = "orders",
+    port: int = 4222,
+    profile: str = "fast",
+) -> Cluster:
+    """Write cluster file, keys and directories of a new lab; raises MachineError when the directory holds one."""
+    if (directory / CLUSTER_FILE).exists():
+        raise MachineError(f"{directory} holds a lab already. Take it down first: standfast lab down {directory}")
+    roles = [(name, Role.DATA) for name in data] + [(name, Role.WITNESS) for name in witnesses]
+    net = free_net(len(roles))
+    members = tuple(
+        MemberSpec(name=member, role=role, addresses=(f"{net}.{number}",))
+        for number, (member, role) in enumerate(roles, 1)
+    )
+    for part in (STATE, RUN, SHARED):
+        (directory / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+    storage = StorageSpec(path=str(directory / SHARED / queue_manager))
+    spec = QueueManagerSpec(name=queue_manager, kind=kind, port=port, storage=storage)
+    text = template(name, uuid.uuid4().hex, members, (spec,), profile=profile)
+    (directory / CLUSTER_FILE).write_text(text, encoding="utf-8")
+    written = load(directory / CLUSTER_FILE)
+    write_trust(directory / TRUST, written)
+    return written
