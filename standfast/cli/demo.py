@@ -45,7 +45,8 @@ def demo(*, report: Path, json_file: Path | None, profile: str, names: tuple[str
     """Let one thing after the other fail on a cluster of three members on this machine.
 
     Two data members and a witness keep a real NATS JetStream queue manager running, loaded through one endpoint. Needs
-    no root; takes less than two minutes. Ends with a table, a report with a plot, and exit code 11 when a promise was broken.
+    no root; takes less than two minutes. Ends with a table and a report with a plot; with exit code 11 when a promise
+    was broken.
     """
     acts = [BY_NAME[name] for name in names or DEMO]
     result = asyncio.run(_demo(acts, profile, keep))
