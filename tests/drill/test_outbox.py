@@ -33,6 +33,14 @@ def test_a_message_is_sent_again_when_the_connection_is_silent() -> None:
     assert box.messages[0].attempts == 2
 
 
+def test_only_the_oldest_message_is_sent_again_on_a_silent_connection() -> None:
+    box = outbox()
+    box.create(0)
+    box.create(0)
+    send_due(box, 0)
+    assert send_due(box, RETRY) == [0]
+
+
 def test_a_message_is_not_sent_again_while_others_are_answered() -> None:
     box = outbox()
     box.create(0)
@@ -71,14 +79,43 @@ def test_only_the_first_acknowledgement_counts() -> None:
     assert (box.messages[0].acked_ns, box.waiting) == (30, 0)
 
 
-def test_a_slow_broker_owes_no_more_answers_than_the_window() -> None:
-    box = outbox(window=4)
-    for _ in range(10):
+def test_a_broker_that_acknowledges_nothing_gets_a_few_messages_only() -> None:
+    box = outbox()
+    for _ in range(100):
         box.create(0)
-    assert send_due(box, 0) == [0, 1, 2, 3]
-    assert send_due(box, SILENCE) == []
-    box.answered(0, SILENCE, accepted=True)
-    assert len(send_due(box, SILENCE)) == 1
+    assert send_due(box, 0) == list(range(8))
+    assert send_due(box, SILENCE - 1) == []
+
+
+def test_each_acknowledgement_makes_room_for_two_until_the_window_is_reached() -> None:
+    box = outbox(window=10)
+    for _ in range(100):
+        box.create(0)
+    send_due(box, 0)
+    box.answered(0, 1, accepted=True)
+    assert send_due(box, 1) == [8, 9]
+    box.answered(1, 2, accepted=True)
+    assert send_due(box, 2) == [10, 11]
+    box.answered(2, 3, accepted=True)
+    assert send_due(box, 3) == [12]
+
+
+def test_who_gave_up_a_silent_connection_is_more_patient_with_the_next_until_it_acknowledges() -> None:
+    box = outbox()
+    box.create(0)
+    send_due(box, 0)
+    box.answered(0, 0, accepted=True)
+    box.create(0)
+    for patience in (SILENCE, 2 * SILENCE, 4 * SILENCE):
+        box.connected(0)
+        send_due(box, 0)
+        assert not box.dead(patience - 1)
+        assert box.dead(patience)
+    box.answered(1, 0, accepted=True)
+    box.create(0)
+    box.connected(0)
+    send_due(box, 0)
+    assert box.dead(SILENCE)
 
 
 def test_a_connection_that_owes_answers_for_too_long_is_dead_and_an_idle_one_is_not() -> None:

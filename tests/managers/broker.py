@@ -60,6 +60,14 @@ class Broker:
         await asyncio.wait_for(self.process.wait(), timeout_s)
         return time.monotonic() - began
 
+    def freeze(self) -> None:
+        """Return when it is really stopped: until then a busy machine lets its threads go on for a while."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
     async def output(self) -> str:
         return (self.place.run_dir / "output").read_text()
 

@@ -1,7 +1,6 @@
 """What every driver must pass, with its real broker. A new driver joins by its line in the registry and a witness."""
 
 import asyncio
-import signal
 from pathlib import Path
 
 import pytest
@@ -34,10 +33,10 @@ async def test_is_not_ready_before_it_is_started(manager: QueueManager, tmp_path
 async def test_is_not_ready_while_it_is_frozen(manager: QueueManager, tmp_path: Path) -> None:
     async with started(manager, place_in(tmp_path)) as broker:
         await broker.ready()
-        broker.process.send_signal(signal.SIGSTOP)  # the kernel still accepts connections in its name
+        broker.freeze()  # the kernel still accepts connections in its name
         with pytest.raises(NotReady):
             await manager.ready(broker.place, 0.2)
-        broker.process.send_signal(signal.SIGCONT)
+        broker.thaw()
         await broker.ready()
 
 
