@@ -8,7 +8,6 @@ import click
 from standfast.cli.examples import example
 from standfast.cli.screen import as_json, console, show
 from standfast.cli.status import screen
-from standfast.errors import Unreachable
 from standfast.lab.lab import Lab
 from standfast.lab.plan import CLUSTER_FILE, plan
 from standfast.member.control_protocol import StatusReport
@@ -70,15 +69,8 @@ def down(directory: Path, *, remove: bool) -> None:
 @click.option("--json", "json_", is_flag=True, help="As JSON.")
 def status(directory: Path, *, json_: bool) -> None:
     """Show what the first member that answers knows."""
-    report = asyncio.run(_first(Lab(directory)))
+    report = asyncio.run(Lab(directory).report())
     if json_:
         as_json(report)
     else:
         show(*screen(report, WIDTH))
-
-
-async def _first(found: Lab) -> StatusReport:
-    for node in found.nodes.values():
-        if report := await node.knows():
-            return report
-    raise Unreachable(f"No node of the lab in {found.directory} answers. Start it: standfast lab up {found.directory}")

@@ -1,19 +1,25 @@
 """What a drill looks like while it runs: the act, the message rate, the cluster, its newest events."""
 
+import asyncio
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from standfast.cli.screen import moment
+from standfast.cli.screen import console, moment
 from standfast.cli.status import screen
+from standfast.drill.acts import Act
 from standfast.drill.director import Director
 from standfast.drill.record import Tick
+from standfast.drill.result import DrillResult
+from standfast.errors import Unreachable
 from standfast.member.control_protocol import EventLine, StatusReport
 
 COLUMNS = 96
 EVENTS = 8
+REFRESH_S = 0.25
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -54,3 +60,37 @@ def _event(line: EventLine) -> Text:
     )
     text.truncate(COLUMNS, overflow="ellipsis")
     return text
+
+
+async def playing(director: Director, acts: Sequence[Act], title: str) -> DrillResult:
+    """Play acts and show them: on a terminal a picture that renews itself, elsewhere a line for each act."""
+    screen = console()
+    with Live(console=screen, auto_refresh=False, transient=True) as live:
+        showing = asyncio.create_task(_show(live, director, title, len(acts)))
+        try:
+            return await director.play(acts)
+        finally:
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
+
+
+async def _show(live: Live, director: Director, title: str, acts: int) -> None:
+    told, played = None, 0
+    while True:
+        if director.act is not told:
+            played += director.act is not None
+            told = director.act
+            if told and not live.console.is_terminal:
+                live.console.print(f"{played}/{acts} {told.title}")
+        if live.console.is_terminal:
+            step = f"{played}/{acts} {told.title}" if told else "steady load"
+            live.update(view(director, title, step, await _report(director)), refresh=True)
+        await asyncio.sleep(REFRESH_S)
+
+
+async def _report(director: Director) -> StatusReport | None:
+    """The status as the witness sees it, or whoever answers."""
+    try:
+        return await director.stage.reach.report(first=[director.stage.witness()])
+    except Unreachable:
+        return None

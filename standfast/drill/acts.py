@@ -1,67 +1,25 @@
-"""The faults of the demonstration and of drills on a lab: what is done, and what must then be true.
+"""The faults of the demonstration and of drills: what is done, and what must then be true.
 
 Each act leaves the cluster as it found it, so that acts can be put in any order. A promise seen broken is returned as
 a sentence, never raised: the drill goes on and reports everything.
 """
 
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from standfast.drill.outage import Fault
-from standfast.drill.sightings import Sightings
-from standfast.lab.lab import Lab, queue_manager
+from standfast.drill.stage import Stage
+from standfast.errors import UsageError
+from standfast.lab.reach import queue_manager
 from standfast.member.control_protocol import Move, OrderResult, StatusReport
-from standfast.model.cluster import Role
 from standfast.model.records import MemberState, Phase
 from standfast.model.timing import NS_PER_MS
-from standfast.ports import boottime_ns
+from standfast.quorum.runs import RunState
 from standfast.quorum.signals import Verdict
 
 LATE_MS = 50
 """What a loaded machine may need between the end of a process and this drill's seeing it."""
-
-
-class Stage:
-    """Where acts are played: a lab, its queue manager, and who watches.
-
-    Attributes:
-        lab: the cluster.
-        qm: name of the queue manager.
-        sightings: of its processes.
-        faults: what was done, as marks for the report.
-        breaches: promises seen broken, a sentence each.
-    """
-
-    def __init__(self, lab: Lab, qm: str, sightings: Sightings) -> None:
-        self.lab = lab
-        self.qm = qm
-        self.sightings = sightings
-        self.faults: list[Fault] = []
-        self.breaches: list[str] = []
-
-    async def owner(self) -> str:
-        """Who runs the queue manager; waits until somebody does."""
-        owner = (await self.lab.until_running(self.qm)).owner
-        assert owner is not None
-        return owner
-
-    async def epoch(self) -> int:
-        """Of its assignment."""
-        return (await self.lab.until_running(self.qm)).epoch
-
-    def others(self, *members: str) -> list[str]:
-        """All members but these."""
-        return [name for name in self.lab.nodes if name not in members]
-
-    def witness(self) -> str:
-        """The first witness."""
-        return next(m.name for m in self.lab.cluster.members if m.role is Role.WITNESS)
-
-    def mark(self, label: str, detail: str) -> int:
-        """A fault happens now; the moment, on CLOCK_BOOTTIME."""
-        now_ns = boottime_ns()
-        self.faults.append(Fault(label=label, detail=detail, at_ns=now_ns))
-        return now_ns
 
 
 class Act(NamedTuple):
@@ -89,18 +47,19 @@ async def _return_nodes(stage: Stage) -> None:
 
 async def _kill_queue_manager(stage: Stage) -> None:
     owner = await stage.owner()
-    pid = stage.lab.nodes[owner].queue_manager_pid(stage.qm)
-    assert pid is not None
+    pid = stage.sightings.process(owner)
+    if pid is None:
+        raise UsageError(f"{stage.qm} runs on {owner}, which is not this machine: play this act there.")
     stage.mark(f"kill {stage.qm}", f"SIGKILL to {stage.qm} alone; {owner} starts it again in place")
-    stage.lab.nodes[owner].kill_process(pid)
-    await stage.lab.until(
-        lambda report: (
-            stage.lab.nodes[owner].queue_manager_pid(stage.qm) not in (None, pid)
-            and bool(queue_manager(report, stage.qm))
-        ),
-        seen_by=[owner],
-    )
-    await stage.lab.until_running(stage.qm)
+    os.kill(pid, signal.SIGKILL)
+
+    def serves_again(report: StatusReport) -> bool:
+        found = queue_manager(report, stage.qm)
+        fresh = stage.sightings.process(owner) not in (None, pid)
+        return fresh and found is not None and found.local is RunState.SERVING
+
+    await stage.reach.until(serves_again, seen_by=[owner])
+    await stage.reach.until_running(stage.qm)
 
 
 async def _freeze_daemon(stage: Stage) -> None:
@@ -136,15 +95,14 @@ async def _gone_in_time(stage: Stage, member: str, since_ns: int, term_ms: int) 
 
 async def _move(stage: Stage) -> None:
     owner = await stage.owner()
-    data = [m.name for m in stage.lab.cluster.members if m.role is Role.DATA and m.name != owner]
-    to = data[0]
+    to = next(name for name in stage.data() if name != owner)
     stage.mark(f"move to {to}", f"standfast move {stage.qm} {to}")
-    async with await stage.lab.anyone() as member:
+    async with await stage.reach.anyone() as member:
         result = await member.ask(Move(stage.qm, to), OrderResult)
     if result.verdict is not Verdict.DONE:
         stage.breaches.append(f"The move of {stage.qm} to {to} was refused: {result.verdict}.")
         return
-    await stage.lab.until_running(stage.qm, on=to)
+    await stage.reach.until_running(stage.qm, on=to)
 
 
 async def _kill_witness(stage: Stage) -> None:

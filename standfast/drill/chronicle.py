@@ -1,4 +1,4 @@
-"""The cluster's own account of a drill: its event log, read once each, and the moments in it that explain an outage.
+"""The cluster's own account of a drill: its event log, each event once, and the moments in it that explain an outage.
 
 Events carry wall-clock times of members on this machine; they are turned into CLOCK_BOOTTIME with the offset between
 the two clocks at the begin of the drill.
@@ -16,7 +16,7 @@ from msgspec import structs
 
 from standfast.drill.outage import Fault
 from standfast.errors import StandfastError
-from standfast.lab.lab import Lab
+from standfast.lab.reach import Reach
 from standfast.member.control_client import ControlClient
 from standfast.member.control_protocol import EventLine, Events
 from standfast.model.events import EventKind
@@ -32,10 +32,10 @@ _DECIDED = frozenset({EventKind.QM_ASSIGNED, EventKind.QM_FAILED})
 
 
 class Chronicle:
-    """Follows the event log of a lab through whichever member answers."""
+    """Follows the event log of a cluster through whichever member answers."""
 
-    def __init__(self, lab: Lab, qm: str) -> None:
-        self._lab = lab
+    def __init__(self, reach: Reach, qm: str) -> None:
+        self._reach = reach
         self._qm = qm
         self._offset_ns = time.time_ns() - boottime_ns()
         self._since = 0
@@ -47,15 +47,14 @@ class Chronicle:
     async def run(self) -> None:
         """Follow, for ever, from member to member as they come and go."""
         while True:
-            for node in self._lab.nodes.values():
+            for socket in self._reach.sockets.values():
                 with contextlib.suppress(StandfastError, OSError):
-                    if node.pid is not None:
-                        await self._follow(node.socket)
+                    await self._follow(socket)
             await asyncio.sleep(AGAIN_S)
 
     async def whole_log(self) -> list[EventLine]:
         """Everything stored so far, read once more from the begin."""
-        async with await self._lab.anyone() as member:
+        async with await self._reach.anyone() as member:
             return [line async for line in member.events(Events(0, follow=False)) if line.revision]
 
     async def _follow(self, socket: Path) -> None:

@@ -1,4 +1,4 @@
-"""Plays acts on a lab while a load runs through one endpoint, and makes a result of what was seen.
+"""Plays acts on a cluster while a load runs through one endpoint, and makes a result of what was seen.
 
 What is watched, each by its own eyes: the load's clients (acknowledgements), the processes (who really runs), the
 cluster's event log (why and when). Any of them can show a promise broken; all of them go into the result.
@@ -8,32 +8,51 @@ import asyncio
 import os
 import platform
 import secrets
-import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import Struct
 
 from standfast import __version__
-from standfast.drill.acts import Act, Stage
+from standfast.drill.acts import Act
 from standfast.drill.chronicle import Chronicle
 from standfast.drill.process import LoadProcess
 from standfast.drill.record import LoadRecord, LoadSettings, Tick
 from standfast.drill.result import DrillResult
 from standfast.drill.sightings import Sightings
+from standfast.drill.stage import Stage
 from standfast.drill.summary import Circumstances, summarise
-from standfast.errors import MachineError, StandfastError
+from standfast.errors import StandfastError
 from standfast.lab.lab import Lab
-from standfast.lab.plan import RUN
+from standfast.lab.reach import Reach
 from standfast.managers.registry import driver
-from standfast.model.cluster import Role
 
-STEADY_S = 1.5
-"""Load without a fault before the first act, between two, and after the last."""
-PROXY_START_S = 10.0
+
+class Rhythm(Struct, frozen=True, kw_only=True):
+    """Of the load and of the acts.
+
+    Attributes:
+        every_ms: a message is published this often.
+        retry_ms: what failed is tried again after this time.
+        steady_s: load without a fault before the first act, between two, and after the last.
+    """
+
+    every_ms: int = 5
+    retry_ms: int = 20
+    steady_s: float = 1.5
 
 
 class Director:
-    """Of one drill on a lab that is up.
+    """Of one drill on a cluster that runs.
+
+    Args:
+        reach: the cluster.
+        qm: the queue manager.
+        run_dirs: of the members on this machine, to see their processes.
+        endpoint: opens the address and port that clients use, for the time of the drill.
+        rhythm: of load and acts.
 
     Attributes:
         stage: where the acts are played.
@@ -42,20 +61,27 @@ class Director:
         act: what is being played, for a live view; None between acts.
     """
 
-    def __init__(self, lab: Lab, *, every_ms: int = 5, retry_ms: int = 20, steady_s: float = STEADY_S) -> None:
-        self._lab = lab
-        self._spec = lab.cluster.queue_managers[0]
-        self._every_ms, self._retry_ms, self._steady_s = every_ms, retry_ms, steady_s
-        run_dirs = {m.name: lab.directory / RUN / m.name for m in lab.cluster.members if m.role is Role.DATA}
-        self.stage = Stage(lab, self._spec.name, Sightings(self._spec.name, run_dirs))
-        self.chronicle = Chronicle(lab, self._spec.name)
+    def __init__(
+        self,
+        reach: Reach,
+        qm: str,
+        run_dirs: Mapping[str, Path],
+        endpoint: Callable[[], AbstractAsyncContextManager[tuple[str, int]]],
+        rhythm: Rhythm | None = None,
+    ) -> None:
+        self._reach = reach
+        self._spec = next(spec for spec in reach.cluster.queue_managers if spec.name == qm)
+        self._endpoint = endpoint
+        self._rhythm = rhythm or Rhythm()
+        self.stage = Stage(reach, qm, Sightings(qm, run_dirs))
+        self.chronicle = Chronicle(reach, qm)
         self.ticks: list[Tick] = []
         self.act: Act | None = None
 
     async def play(self, acts: Sequence[Act]) -> DrillResult:
-        """Play all acts; raises MachineError when the lab or the load can not be used at all."""
+        """Play all acts; raises MachineError when cluster or load can not be used at all."""
         began_at = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-        await self._lab.until_running(self.stage.qm)
+        await self._reach.until_running(self.stage.qm)
         watching = [asyncio.create_task(one) for one in (self.stage.sightings.run(), self.chronicle.run())]
         try:
             record = await self._loaded(acts)
@@ -70,22 +96,22 @@ class Director:
         return summarise(record, await self._circumstances(began_at))
 
     async def _loaded(self, acts: Sequence[Act]) -> LoadRecord:
-        async with self._proxy() as port:
+        async with self._endpoint() as (address, port):
             settings = LoadSettings(
                 kind=self._spec.kind,
-                address="127.0.0.1",
+                address=address,
                 port=port,
                 run=f"drill{secrets.token_hex(4)}",
-                every_ms=self._every_ms,
-                retry_ms=self._retry_ms,
+                every_ms=self._rhythm.every_ms,
+                retry_ms=self._rhythm.retry_ms,
             )
             async with LoadProcess(settings, self.ticks.append) as load:
                 await self._until_flowing()
-                await asyncio.sleep(self._steady_s)
+                await asyncio.sleep(self._rhythm.steady_s)
                 for act in acts:
                     await self._play_one(act)
-                    await asyncio.sleep(self._steady_s)
-                await self._lab.until_running(self.stage.qm)
+                    await asyncio.sleep(self._rhythm.steady_s)
+                await self._reach.until_running(self.stage.qm)
                 return await load.finish()
 
     async def _play_one(self, act: Act) -> None:
@@ -94,33 +120,13 @@ class Director:
             await act.play(self.stage)
         except StandfastError as error:
             self.stage.breaches.append(f"{act.title}: {error}")
-            self._lab.up()
+            if isinstance(self._reach, Lab):
+                self._reach.up()
         self.act = None
 
     async def _until_flowing(self) -> None:
         while not any(tick.acked for tick in self.ticks):  # noqa: ASYNC110 - ticks come from the load's process
             await asyncio.sleep(0.01)
-
-    @asynccontextmanager
-    async def _proxy(self) -> AsyncIterator[int]:
-        """The endpoint: `standfast proxy` as any client machine would run it; yields its port."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "standfast", "proxy", "--listen", "127.0.0.1:0"),
-            *("--queue-manager", self.stage.qm, "--file", str(self._lab.directory / "cluster.toml")),
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert process.stderr is not None
-        try:
-            async with asyncio.timeout(PROXY_START_S):
-                line = (await process.stderr.readline()).decode()
-            if "listening on" not in line:
-                raise MachineError(f"The drill's proxy did not start: {line.strip()}")
-            drain = asyncio.create_task(process.stderr.read())
-            yield int(line.rsplit(":", 1)[1])
-            drain.cancel()
-        finally:
-            process.kill()
-            await process.wait()
 
     def _judge_overlaps(self) -> None:
         overlaps = self.stage.sightings.overlaps
@@ -130,17 +136,17 @@ class Director:
 
     async def _circumstances(self, began_at: str) -> Circumstances:
         manager = driver(self._spec.kind)
-        report = await self._lab.until(lambda _: True)
-        timing = self._lab.cluster.timing
+        report = await self._reach.report()
+        timing = self._reach.cluster.timing
         return Circumstances(
-            cluster=self._lab.cluster.name,
+            cluster=self._reach.cluster.name,
             queue_manager=self.stage.qm,
             began_at=began_at,
             durability=manager.durability,
             durability_note=manager.durability_note,
             faults=tuple(self.chronicle.explained(self.stage.faults)),
             owners=tuple(self.stage.sightings.spans),
-            members=tuple(m.name for m in self._lab.cluster.members),
+            members=tuple(m.name for m in self._reach.cluster.members),
             breaches=tuple(self.stage.breaches),
             environment={
                 "standfast": __version__,
@@ -149,9 +155,9 @@ class Director:
                 "python": platform.python_version(),
                 "kernel": platform.release(),
                 "processors": str(os.cpu_count()),
-                "members": str(len(self._lab.cluster.members)),
+                "members": str(len(self._reach.cluster.members)),
                 "heartbeat": f"{timing.interval_ms} ms",
                 "lease": f"{timing.term_ms} ms",
-                "load": f"a message every {self._every_ms} ms, a retry every {self._retry_ms} ms",
+                "load": f"a message every {self._rhythm.every_ms} ms, a retry every {self._rhythm.retry_ms} ms",
             },
         )

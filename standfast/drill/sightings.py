@@ -48,7 +48,7 @@ class Sightings:
     def look(self) -> None:
         """Look once."""
         now_ns = boottime_ns()
-        alive = {name for name, run_dir in self._run_dirs.items() if self._lives(run_dir)}
+        alive = {name for name, run_dir in self._run_dirs.items() if self._main(run_dir)}
         for name in alive - self._since.keys():
             self._since[name] = now_ns
         for name in self._since.keys() - alive:
@@ -72,5 +72,11 @@ class Sightings:
             await asyncio.sleep(LOOK_EVERY_S)
         return boottime_ns()
 
-    def _lives(self, run_dir: RunDir) -> bool:
-        return any(record.qm == self._qm and record.main.alive() for record in run_dir.launches())
+    def process(self, member: str) -> int | None:
+        """Main process of the queue manager on that member of this machine; None when it is not there."""
+        run_dir = self._run_dirs.get(member)
+        return self._main(run_dir) if run_dir else None
+
+    def _main(self, run_dir: RunDir) -> int | None:
+        launches = (record for record in run_dir.launches() if record.qm == self._qm)
+        return next((record.main.pid for record in launches if record.main.alive()), None)

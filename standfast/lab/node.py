@@ -6,12 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from standfast.errors import MachineError, Unreachable
+from standfast.errors import MachineError
 from standfast.lab import plan, processes
-from standfast.member.control_client import ControlClient
-from standfast.member.control_protocol import Status, StatusReport
+from standfast.member.warden_run_dir import RunDir
 
-ASK_S = 1.0
 STOP_S = 30.0
 KILL_S = 10.0
 
@@ -95,36 +93,14 @@ class Node:
         os.kill(self.pid, signal.SIGCONT)
 
     def queue_manager_pid(self, qm: str) -> int | None:
-        """Of a queue manager that runs on this node, None when it does not."""
-        run_dir = str(self._directory / plan.RUN / self.name / "queue-managers" / qm)
-        for pid in processes.tree(self.pid) if self.pid is not None else []:
-            if _working_directory(pid) == run_dir:
-                return pid
-        return None
+        """Main process of a queue manager that runs on this node, None when it does not."""
+        launches = RunDir(self._directory / plan.RUN / self.name).launches()
+        return next((one.main.pid for one in launches if one.qm == qm and one.main.alive()), None)
 
     def kill_process(self, pid: int) -> None:
         """SIGKILL to one of its processes."""
         processes.signal_all([pid], signal.SIGKILL)
 
-    async def status(self, timeout_s: float = ASK_S) -> StatusReport:
-        """What it knows; raises Unreachable."""
-        async with ControlClient(self.socket, timeout_s) as member:
-            return await member.ask(Status(), StatusReport)
-
-    async def knows(self) -> StatusReport | None:
-        """Like `status`, None when it does not answer."""
-        try:
-            return await self.status()
-        except Unreachable:
-            return None
-
     def _reap(self) -> None:
         if self._process is not None:
             self._process.poll()
-
-
-def _working_directory(pid: int) -> str:
-    try:
-        return str(Path(f"/proc/{pid}/cwd").readlink())
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return ""

@@ -1,0 +1,42 @@
+"""The address that a drill's clients use: one that is given, or a `standfast proxy` of its own."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from standfast.errors import MachineError
+
+PROXY_START_S = 10.0
+
+
+@asynccontextmanager
+async def own_proxy(cluster_file: Path, qm: str) -> AsyncIterator[tuple[str, int]]:
+    """A proxy process, as any client machine would run it; raises MachineError when it does not start."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "standfast", "proxy", "--listen", "127.0.0.1:0"),
+        *("--queue-manager", qm, "--file", str(cluster_file)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    draining: asyncio.Task[bytes] | None = None
+    try:
+        async with asyncio.timeout(PROXY_START_S):
+            line = (await process.stderr.readline()).decode()
+        port = line.strip().rpartition(":")[2]
+        if not port.isdecimal():
+            raise MachineError(f"The drill's proxy did not start: {line.strip()}")
+        draining = asyncio.create_task(process.stderr.read())
+        yield "127.0.0.1", int(port)
+    finally:
+        process.kill()
+        await process.wait()
+        if draining:
+            await draining
+
+
+@asynccontextmanager
+async def given(address: str, port: int) -> AsyncIterator[tuple[str, int]]:
+    """An endpoint that is there already, such as a virtual IP or a load balancer."""
+    yield address, port
