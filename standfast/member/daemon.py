@@ -165,7 +165,9 @@ class Daemon:
             work = [
                 asyncio.create_task(store.run(lambda name: core.hearing.hears(name, boottime_ns()))),
                 asyncio.create_task(scribe.watch()),
-                asyncio.create_task(scribe.trim(lambda: core.coordinator.acting(boottime_ns(), able=core.able))),
+                asyncio.create_task(
+                    scribe.trim(lambda: core.coordinator.leading(boottime_ns(), able=core.able) == self._me)
+                ),
                 asyncio.create_task(fitness.run()),
                 asyncio.create_task(_stay_alive(notifier, reporter, store)),
             ]
