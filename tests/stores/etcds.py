@@ -92,7 +92,11 @@ class Etcds:
         process.wait()
 
     def freeze(self, name: str) -> None:
+        """Return when every thread has stopped: the signal alone takes its time on a busy machine."""
         self._running[name].send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self._running[name].pid}/task")
+        while any(") T " not in (thread / "stat").read_text() for thread in threads.iterdir()):
+            time.sleep(0.001)
 
     def thaw(self, name: str) -> None:
         self._running[name].send_signal(signal.SIGCONT)

@@ -153,7 +153,8 @@ async def test_trim_keeps_the_newest() -> None:
     newest = (await ledger.history(0, 1_000))[-30:]
     assert await ledger.trim(keep=30) == 670
     assert [event.id for event in await ledger.history(0, 1_000)] == [event.id for event in newest]
-    assert await ledger.trim(keep=30) == 0
+    assert await ledger.trim(keep=30) == await ledger.trim(keep=1_000) == 0
+    assert len(await ledger.history(0, 1_000)) == 30
 
 
 # ---------------------------------------------------------------- outcome unknown

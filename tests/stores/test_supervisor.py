@@ -14,11 +14,15 @@ import pytest
 
 from standfast.errors import MachineError, StateError
 from standfast.stores.etcd import Etcd
+from standfast.stores.etcd_http import Patience
 from standfast.stores.etcd_program import last_error, stop
 from standfast.stores.etcd_settings import arguments, client_url, endpoints, peer_url
 from standfast.stores.leadership import Leadership
 from standfast.stores.supervisor import EtcdServer, EtcdTuning, ServerState, TlsFiles
 from tests.stores.etcds import cluster_of, octets
+
+START = Patience(operation_s=20.0)
+"""An etcd that starts on a busy disk may take seconds."""
 
 
 async def until(true: Callable[[], object], within_s: float = 10.0) -> None:
@@ -50,7 +54,7 @@ async def running(server: EtcdServer) -> AsyncIterator[asyncio.Task[None]]:
 async def test_it_serves_restarts_after_a_kill_and_stops(tmp_path: Path) -> None:
     cluster = cluster_of(octets() + 40, 1)
     server = EtcdServer(cluster, "a", tmp_path)
-    etcd = Etcd("t", endpoints(cluster, "a", secure=False))
+    etcd = Etcd("t", endpoints(cluster, "a", secure=False), patience=START)
     async with running(server):
         revision = await etcd.transact([], [("k", b"1")])
         first = server.report()
@@ -72,7 +76,7 @@ async def test_three_members_find_each_other_and_leadership_goes_to_the_witness(
     servers = {member.name: EtcdServer(cluster, member.name, tmp_path / member.name) for member in cluster.members}
     for name in servers:
         (tmp_path / name).mkdir()
-    etcd = Etcd("t", endpoints(cluster, "b", secure=False))
+    etcd = Etcd("t", endpoints(cluster, "b", secure=False), patience=START)
     async with contextlib.AsyncExitStack() as stack:
         for server in servers.values():
             await stack.enter_async_context(running(server))
@@ -90,13 +94,17 @@ async def test_three_members_find_each_other_and_leadership_goes_to_the_witness(
 DAEMON = """
 import asyncio, sys
 from pathlib import Path
+from standfast.stores.etcd import Etcd
+from standfast.stores.etcd_http import Patience
+from standfast.stores.etcd_settings import endpoints
 from standfast.stores.supervisor import EtcdServer
 from tests.stores.etcds import cluster_of
 async def main():
-    server = EtcdServer(cluster_of(int(sys.argv[1]), 1), "a", Path(sys.argv[2]))
+    cluster = cluster_of(int(sys.argv[1]), 1)
+    server = EtcdServer(cluster, "a", Path(sys.argv[2]))
     task = asyncio.create_task(server.run())
-    while server.report().pid is None or not server._begun.exists():
-        await asyncio.sleep(0.01)
+    # A lone etcd that is killed while it writes its very first log can never start again.
+    await Etcd("t", endpoints(cluster, "a", secure=False), patience=Patience(operation_s=20.0)).read(0)
     print(server.report().pid, flush=True)
     await task
 asyncio.run(main())
@@ -114,7 +122,7 @@ async def test_it_dies_with_a_daemon_that_is_killed_and_starts_again_with_its_da
     await daemon.wait()
     await until(lambda: not alive(pid), within_s=2.0)
     async with running(EtcdServer(cluster_of(octet, 1), "a", tmp_path)):
-        etcd = Etcd("t", endpoints(cluster_of(octet, 1), "a", secure=False))
+        etcd = Etcd("t", endpoints(cluster_of(octet, 1), "a", secure=False), patience=START)
         await etcd.read(0)
         await etcd.close()
 
