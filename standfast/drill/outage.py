@@ -114,7 +114,6 @@ def impacts(faults: Sequence[Fault], all_outages: Sequence[Outage]) -> list[Impa
 
 
 def _impact(fault: Fault, blamed: tuple[Outage, ...]) -> Impact:
-    back_ns = blamed[-1].to_ns if blamed and blamed[-1].ended else None
     return Impact(
         outages=blamed,
         away_ns=sum(one.length_ns for one in blamed),
@@ -122,12 +121,25 @@ def _impact(fault: Fault, blamed: tuple[Outage, ...]) -> Impact:
         detect_ns=_between(fault.at_ns, fault.detected_ns),
         decide_ns=_between(fault.detected_ns, fault.decided_ns),
         start_ns=_between(fault.decided_ns, fault.running_ns),
-        client_ns=_between(fault.running_ns, back_ns),
+        client_ns=_until_served(fault.running_ns, blamed),
     )
 
 
+def _until_served(running_ns: int | None, blamed: tuple[Outage, ...]) -> int | None:
+    """From the queue manager's answer to its owner to the first one to a client; later hiccups do not count.
+
+    Nothing when clients had it back before the owner noted that it answers.
+    """
+    if running_ns is None or not blamed:
+        return None
+    under_way = [one for one in blamed if one.from_ns <= running_ns <= one.to_ns]
+    if not under_way:
+        return 0
+    return under_way[0].to_ns - running_ns if under_way[0].ended else None
+
+
 def _between(first_ns: int | None, then_ns: int | None) -> int | None:
-    """Never negative: clients may have it back a moment before the owner has noted that it answers."""
+    """Never negative: the marks come from several processes, each of which notes its own a moment later."""
     if first_ns is None or then_ns is None:
         return None
     return max(0, then_ns - first_ns)

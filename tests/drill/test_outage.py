@@ -63,6 +63,17 @@ def test_the_length_of_an_outage_is_split_by_the_marks_of_the_cluster() -> None:
     assert (got.detect_ns, got.decide_ns, got.start_ns, got.client_ns) == (50, 5, 25, 30)
 
 
+def test_a_hiccup_after_the_return_is_away_time_and_no_part_of_the_way_back() -> None:
+    fault = Fault(label="kill", at_ns=10, detected_ns=60, decided_ns=65, running_ns=90)
+    (got,) = impacts([fault], [Outage(20, 120), Outage(150, 190)])
+    assert (got.away_ns, got.client_ns) == (140, 30)
+
+
+def test_clients_may_have_it_back_before_its_owner_has_noted_that() -> None:
+    fault = Fault(label="kill", at_ns=10, detected_ns=60, decided_ns=65, running_ns=121)
+    assert impacts([fault], [Outage(20, 120)])[0].client_ns == 0
+
+
 def test_a_mark_that_is_missing_leaves_its_parts_unknown() -> None:
     (got,) = impacts([Fault(label="kill", at_ns=10, detected_ns=60)], [Outage(20, 120)])
     assert (got.detect_ns, got.decide_ns, got.start_ns, got.client_ns) == (50, None, None, None)
