@@ -116,9 +116,9 @@ async def test_a_launch_paused_before_its_exec_dies_with_the_lease(stage: Stage)
     (child,) = children_of(stage.warden.state.pid)
     os.kill(child, signal.SIGSTOP)
     os.close(lock)
-    end_ns = stage.lease(300)
+    end_ns = stage.lease(600, stop_ms=500)
     assert await refusal(stage) is LaunchRefusal.KILLED
-    assert boottime_ns() < end_ns
+    assert boottime_ns() < end_ns - 100 * MS  # there is nothing to stop gracefully: it need not wait for the kill
     assert not alive(child)
     assert stage.beat("main") is None
 
@@ -273,7 +273,7 @@ async def test_a_kernel_without_cgroup_kill_is_served_too(stage: Stage):
     await stage.launch_naughty("child", "detached")
     if stage.warden.state.containment is Containment.CGROUP:
         box = Cgroup(own_cgroup() / f"standfast-{stage.root.name}" / "orders")
-        assert len(box.pids()) == 3
+        assert len(box.pids()) >= 3
         box.kill_each()
     else:
         stage.warden.kill("orders")

@@ -108,6 +108,15 @@ async def test_a_stopped_warden_is_woken_and_keeps_the_lease(stage: Stage):
     assert stage.last_beat() < end_ns
 
 
+async def test_a_signal_to_the_backstops_group_does_not_reach_the_warden(stage: Stage):
+    stage.lease(60_000)
+    await stage.launch_naughty("child")
+    os.killpg(parent_of(stage.warden.state.pid), signal.SIGSTOP)
+    end_ns = stage.lease(300)
+    await stage.report(Exited)
+    assert stage.last_beat() < end_ns
+
+
 async def test_the_client_ends_what_a_warden_killed_with_its_backstop_leaves(stage: Stage):
     stage.lease(60_000)
     await stage.launch_naughty("child")
@@ -118,6 +127,17 @@ async def test_the_client_ends_what_a_warden_killed_with_its_backstop_leaves(sta
     await stage.report(WardenGone)
     await stage.report(Exited)
     assert stage.living() == []
+
+
+async def test_the_main_process_dies_even_when_nobody_is_left_to_kill_it(stage: Stage):
+    stage.lease(60_000)
+    launched = await stage.launch_naughty()
+    stage.warden.close()
+    backstop = parent_of(stage.warden.state.pid)
+    os.kill(backstop, signal.SIGSTOP)
+    os.kill(stage.warden.state.pid, signal.SIGKILL)
+    await until(lambda: not alive(launched.pid))
+    os.kill(backstop, signal.SIGKILL)
 
 
 async def test_the_loss_of_the_backstop_is_told_and_costs_nothing_else(stage: Stage):

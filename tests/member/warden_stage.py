@@ -42,7 +42,8 @@ if "detached" in plan and not os.fork():
         beat("detached")
     os._exit(0)
 if "leave" in plan:
-    while not all(os.path.exists(f"{place}/{name}") for name in plan if name != "leave"):
+    beats = [f"{place}/{name}" for name in plan if name != "leave"]
+    while not all(os.path.exists(path) and os.path.getsize(path) for path in beats):
         time.sleep(0.002)
     os._exit(3)
 beat("main")
