@@ -57,7 +57,8 @@ class Impact(Struct, frozen=True, kw_only=True):
 
     Attributes:
         outages: those to blame on it, oldest first.
-        away_ns: their lengths together, counted from the fault at the earliest.
+        longest_ns: the longest of them, counted from the fault at the earliest: what is meant by "the" outage.
+        hiccups_ns: the others together, such as stalls of a busy machine on the way back.
         ended: whether the service was back at the end of all of them.
         detect_ns: from the fault until it was detected.
         decide_ns: from there until the next owner was told to start.
@@ -66,7 +67,8 @@ class Impact(Struct, frozen=True, kw_only=True):
     """
 
     outages: tuple[Outage, ...] = ()
-    away_ns: int = 0
+    longest_ns: int = 0
+    hiccups_ns: int = 0
     ended: bool = True
     detect_ns: int | None = None
     decide_ns: int | None = None
@@ -114,9 +116,11 @@ def impacts(faults: Sequence[Fault], all_outages: Sequence[Outage]) -> list[Impa
 
 
 def _impact(fault: Fault, blamed: tuple[Outage, ...]) -> Impact:
+    longest_ns = max((one.length_ns for one in blamed), default=0)
     return Impact(
         outages=blamed,
-        away_ns=sum(one.length_ns for one in blamed),
+        longest_ns=longest_ns,
+        hiccups_ns=sum(one.length_ns for one in blamed) - longest_ns,
         ended=all(one.ended for one in blamed),
         detect_ns=_between(fault.at_ns, fault.detected_ns),
         decide_ns=_between(fault.detected_ns, fault.decided_ns),

@@ -16,7 +16,7 @@ _SPLIT = {
 }
 _MEANING = (
     "An outage runs from the first message that a publishing client could not get acknowledged to the next "
-    "acknowledgement. Lost: acknowledged, but not in the queue manager at the end. Doubled: stored more than once, "
+    "acknowledgement; a number with + adds shorter ones until the next fault. Lost: acknowledged, but not in the queue manager at the end. Doubled: stored more than once, "
     "because the answer to the first attempt never arrived; at-least-once delivery allows that."
 )
 
@@ -81,10 +81,11 @@ def _table(faults: Iterable[FaultResult]) -> str:
 def _row(number: int, fault: FaultResult) -> str:
     detail = f"<small>{escape(fault.detail)}</small>" if fault.detail else ""
     away = "alarm" if not fault.ended else ("main" if fault.outage_ms else "zero")
+    hiccups = f"<small>+ {words.milliseconds(fault.hiccups_ms)}</small>" if fault.hiccups_ms else ""
     cells = [
         f'<td class="zero">{number}</td><td class="name">{escape(fault.label)}{detail}</td>',
         f'<td class="zero">{fault.at_ms / 1000:.1f} s</td>',
-        f'<td class="{away}">{words.outage(fault.outage_ms, ended=fault.ended)}</td>',
+        f'<td class="{away}">{words.outage(fault.outage_ms, ended=fault.ended)}{hiccups}</td>',
         f"<td>{_bar(fault)}</td>",
         *(f"<td>{words.milliseconds(value)}</td>" for value in _lengths(fault)),
         f"<td>{words.count(fault.acked)}</td>",

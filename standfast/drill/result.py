@@ -42,7 +42,8 @@ class FaultResult(Struct, frozen=True, kw_only=True):
         label: a few words.
         detail: a sentence.
         at_ms: when it was done.
-        outage_ms: how long clients were without service; 0 when they noticed nothing.
+        outage_ms: how long clients were without service at a stretch, at most; 0 when they noticed nothing.
+        hiccups_ms: shorter stretches until the next fault, together; on a busy machine not always the fault's doing.
         ended: whether the service came back.
         detect_ms: from the fault until the cluster knew; None when it is not known or did not happen.
         decide_ms: from there until the next owner was told to start.
@@ -57,6 +58,7 @@ class FaultResult(Struct, frozen=True, kw_only=True):
     at_ms: float
     detail: str = ""
     outage_ms: float = 0.0
+    hiccups_ms: float = 0.0
     ended: bool = True
     detect_ms: float | None = None
     decide_ms: float | None = None

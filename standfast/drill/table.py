@@ -25,7 +25,7 @@ def result_table(result: DrillResult) -> RenderableType:
     table.add_column("fault", "whole drill", max_width=_FAULT_COLUMNS, overflow="ellipsis", no_wrap=True)
     totals = result.totals
     footers = dict.fromkeys(_NUMBERS, "") | {
-        "outage": words.milliseconds(sum(one.to_ms - one.from_ms for one in result.outages)),
+        "outage": words.milliseconds(max((one.to_ms - one.from_ms for one in result.outages), default=0.0)),
         "acked": words.count(totals.acked),
         "lost": words.count(totals.lost),
         "doubled": words.count(totals.doubled),

@@ -44,17 +44,17 @@ def test_a_service_that_was_never_there_is_one_too() -> None:
 def test_an_outage_is_blamed_on_the_last_fault_before_it() -> None:
     first, second = Fault(label="first", at_ns=10), Fault(label="second", at_ns=300)
     got = impacts([first, second], [Outage(20, 120), Outage(310, 400)])
-    assert [one.away_ns for one in got] == [100, 90]
+    assert [one.longest_ns for one in got] == [100, 90]
 
 
 def test_a_return_in_the_middle_of_an_outage_answers_for_the_rest_of_it() -> None:
     got = impacts([Fault(label="death", at_ns=10), Fault(label="return", at_ns=80)], [Outage(20, 120)])
-    assert [one.away_ns for one in got] == [100, 40]
+    assert [one.longest_ns for one in got] == [100, 40]
 
 
 def test_a_fault_that_nobody_noticed_has_no_outage() -> None:
     (got,) = impacts([Fault(label="witness", at_ns=500)], [Outage(20, 120)])
-    assert (got.away_ns, got.ended, got.outages) == (0, True, ())
+    assert (got.longest_ns, got.ended, got.outages) == (0, True, ())
 
 
 def test_the_length_of_an_outage_is_split_by_the_marks_of_the_cluster() -> None:
@@ -63,10 +63,10 @@ def test_the_length_of_an_outage_is_split_by_the_marks_of_the_cluster() -> None:
     assert (got.detect_ns, got.decide_ns, got.start_ns, got.client_ns) == (50, 5, 25, 30)
 
 
-def test_a_hiccup_after_the_return_is_away_time_and_no_part_of_the_way_back() -> None:
+def test_a_hiccup_after_the_return_is_told_apart_from_the_outage() -> None:
     fault = Fault(label="kill", at_ns=10, detected_ns=60, decided_ns=65, running_ns=90)
     (got,) = impacts([fault], [Outage(20, 120), Outage(150, 190)])
-    assert (got.away_ns, got.client_ns) == (140, 30)
+    assert (got.longest_ns, got.hiccups_ns, got.client_ns) == (100, 40, 30)
 
 
 def test_clients_may_have_it_back_before_its_owner_has_noted_that() -> None:
