@@ -16,8 +16,9 @@ _SPLIT = {
 }
 _MEANING = (
     "An outage runs from the first message that a publishing client could not get acknowledged to the next "
-    "acknowledgement; a number with + adds shorter ones until the next fault. Lost: acknowledged, but not in the queue manager at the end. Doubled: stored more than once, "
-    "because the answer to the first attempt never arrived; at-least-once delivery allows that."
+    "acknowledgement; a number with + adds shorter ones until the next fault. Lost: acknowledged, but not in the "
+    "queue manager at the end. Doubled: stored more than once, because the answer to the first attempt never arrived; "
+    "at-least-once delivery allows that."
 )
 
 
