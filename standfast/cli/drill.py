@@ -47,8 +47,8 @@ def report_result(result: DrillResult, report: Path, json_file: Path | None) -> 
 @click.command(
     short_help="Faults on a running cluster under a load, with a report.",
     epilog=example(
-        "standfast drill --queue-manager orders --member a",
-        "standfast drill --queue-manager orders --member a --endpoint 10.0.0.9:4222 --act kill-queue-manager",
+        "standfast drill -q orders -m a",
+        "standfast drill -q orders -m a --endpoint 10.0.0.9:4222 --act kill-queue-manager",
     ),
 )
 @click.option("--queue-manager", "-q", "qm", required=True, help="Name of the queue manager.")

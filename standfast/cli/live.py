@@ -54,12 +54,16 @@ def _load(ticks: Sequence[Tick]) -> Text:
 
 
 def _event(line: EventLine) -> Text:
-    details = " ".join(f"{name}={value}" for name, value in line.fields.items() if value not in (None, ""))
+    details = " ".join(f"{name}={_short(value)}" for name, value in line.fields.items() if value not in (None, ""))
     text = Text.assemble(
         (moment(line.at_unix_ms)[11:], "dim"), f"  {line.kind:18} ", (line.subject, "bold"), f"  {details}"
     )
     text.truncate(COLUMNS, overflow="ellipsis")
     return text
+
+
+def _short(value: object) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
 async def playing(director: Director, acts: Sequence[Act], title: str) -> DrillResult:

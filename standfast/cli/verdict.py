@@ -70,7 +70,8 @@ def headline(report: StatusReport) -> Headline:
     words = [qm_words(report, qm) for qm in report.queue_managers]
     running = sum(w is PHASES[Phase.RUNNING] for w in words)
     whole = all(w in (PHASES[Phase.RUNNING], UNSURE) for w in words) and len(seen.up) >= seen.majority
-    level = Level.PROBLEM if not whole else Level.WARNING if weak or list(remarks(report)) else Level.OK
+    grave = weak or [remark for remark in remarks(report) if remark.level is not Level.NOTE]
+    level = Level.PROBLEM if not whole else Level.WARNING if grave else Level.OK
     spare = "yes" if not weak else f"no ({', '.join(reason.subject for reason in weak)} must stay)"
     return Headline(
         level=level,

@@ -21,11 +21,12 @@ class Level(StrEnum):
     """How bad it is; also the word that is shown, so that nothing hangs on a colour."""
 
     OK = "OK"
+    NOTE = "NOTE"  # to know, not to act upon now: it takes nothing from the verdict
     WARNING = "WARNING"
     PROBLEM = "PROBLEM"
 
 
-STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
+STYLES = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
 
 
 class Words(NamedTuple):
@@ -89,7 +90,7 @@ RUN_STATES: dict[RunState, str] = {
 
 NOTICES: dict[NoticeKind, Words] = {
     NoticeKind.STORE_VERSION: Words(
-        "store version", Level.WARNING, "the etcd has known defects", "update it when convenient"
+        "store version", Level.NOTE, "this release of etcd has known defects", "`standfast check` explains them"
     ),
     NoticeKind.BAD_KEY: Words(
         "wrong key",

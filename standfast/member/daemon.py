@@ -215,7 +215,7 @@ async def _stay_alive(notifier: Notifier, reporter: Reporter, store: Storehouse)
     """Tell systemd that the loop turns, and keep what `status` says of the etcd's version up to date."""
     while True:
         notifier.tell("WATCHDOG=1")
-        reporter.notice(NoticeKind.STORE_VERSION, "etcd", store.warning)
+        reporter.notice(NoticeKind.STORE_VERSION, "etcd", store.faulty_version)
         await asyncio.sleep(1.0)
 
 

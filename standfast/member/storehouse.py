@@ -59,9 +59,10 @@ class Storehouse:
         return self.server.report().version if self.server else ""
 
     @property
-    def warning(self) -> str:
-        """What is wrong with that version; empty when nothing is."""
-        return (self.server.report().warning or "") if self.server else ""
+    def faulty_version(self) -> str:
+        """That version when it has known defects; empty when it has none."""
+        report = self.server.report() if self.server else None
+        return report.version if report and report.warning else ""
 
     async def run(self, heard: Callable[[str], bool]) -> None:
         """Keep etcd running and its leadership well placed, until cancelled; raises what EtcdServer.run raises."""

@@ -54,6 +54,7 @@ BUSY = status_report(
         (status_report(orders=Orders(drained=("b",))), Level.WARNING, 3, False),
         (status_report(store=StoreReport(reachable=False)), Level.WARNING, 3, True),
         (status_report(notices=(Notice(NoticeKind.BAD_KEY, "", "12"),)), Level.WARNING, 3, True),
+        (status_report(notices=(Notice(NoticeKind.STORE_VERSION, "etcd", "3.4.23"),)), Level.OK, 3, True),
         (BUSY, Level.PROBLEM, 2, False),
     ],
 )
