@@ -70,6 +70,7 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
         identity: random, made with the state directory: tells the same machine from a namesake.
         state: see MemberState. In a ballot state the record's revision is the ballot.
         reason: why it is in this state, a short word.
+        replaced: it took the place of another machine, which may not know that yet.
     """
 
     name: str
@@ -78,6 +79,7 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
     identity: str
     state: MemberState
     reason: str = ""
+    replaced: bool = False
 
 
 class Phase(StrEnum):
@@ -107,6 +109,8 @@ class Assignment(Struct, frozen=True, kw_only=True):
         incarnation: of the owner.
         target: member to which the owner shall hand it over, or None.
         failed_on: members that could not start it since an operator last moved it or it last ran.
+        told: how many events its owner has told of it under this epoch: after a transaction of unknown outcome the
+            owner sees by it what it has told, and tells nothing twice.
         reason: why it is where it is, a short word.
     """
 
@@ -117,6 +121,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
     incarnation: int = 0
     target: str | None = None
     failed_on: tuple[str, ...] = ()
+    told: int = 0
     reason: str = ""
 
 

@@ -17,9 +17,6 @@ from standfast.quorum.hearing import Hearing
 from standfast.quorum.placement import Candidate, place
 from standfast.quorum.signals import Transact
 
-MOVES_PER_TRANSACTION = 30
-"""Assignments given away within one transaction; etcd's default limit is 128 operations. The rest follow at once."""
-
 
 class Coordinator:
     """The coordinating part of member `me`."""
@@ -35,7 +32,7 @@ class Coordinator:
 
     def acting(self, now_ns: int, *, able: bool) -> bool:
         """Whether this member is the one to act now."""
-        return self.leading(now_ns, able=able) == self._me and self._in_touch(now_ns)
+        return self.leading(now_ns, able=able) == self._me
 
     def leading(self, now_ns: int, *, able: bool) -> str | None:
         """The first in rank that is heard and able, as this member sees it; None when there is none."""
@@ -49,7 +46,8 @@ class Coordinator:
                 return name
         return None
 
-    def _in_touch(self, now_ns: int) -> bool:
+    def in_touch(self, now_ns: int) -> bool:
+        """Whether this member is in two-way contact with a majority."""
         return self._hearing.contacts(self._me, now_ns)[0] >= self._majority
 
     def decide(self, view: View, candidates: dict[str, Candidate], now_ns: int) -> Iterator[Transact]:
@@ -115,7 +113,7 @@ class Coordinator:
         moves: list[tuple[Kept[Assignment], Kept[MemberRecord]]] = []
         among = {name: c for name, c in candidates.items() if name != kept.record.name}
         for held in view.assignments.values():
-            if held.record.owner != kept.record.name or len(moves) == MOVES_PER_TRANSACTION:
+            if held.record.owner != kept.record.name or len(moves) == tx.MOVES_PER_TRANSACTION:
                 continue
             chosen = place(view.specs[held.record.qm].record, held.record, among)
             if chosen is not None:
@@ -136,4 +134,5 @@ class Coordinator:
                 yield Transact(f"place:{qm}", tx.give_up(held))
 
     def _all_failed(self, failed_on: tuple[str, ...], candidates: dict[str, Candidate]) -> bool:
-        return bool(failed_on) and all(name in failed_on for name in candidates)
+        """Whether everyone there is to ask has failed; while nobody is there, somebody may still come."""
+        return bool(failed_on) and bool(candidates) and all(name in failed_on for name in candidates)

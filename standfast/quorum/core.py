@@ -12,7 +12,7 @@ from msgspec import Struct
 from standfast.model.cluster import Cluster
 from standfast.model.events import Event, EventKind
 from standfast.model.messages import Ack, Heartbeat, Refusal
-from standfast.model.records import BALLOT, Outcome
+from standfast.model.records import BALLOT, MemberRecord, Outcome, Transaction
 from standfast.model.view import View
 from standfast.quorum import signals as sig
 from standfast.quorum.coordinator import Coordinator
@@ -77,8 +77,14 @@ class Core:
 
     @property
     def able(self) -> bool:
-        """Whether it may act as coordinator: restart rule fulfilled, store in reach, and not told to go itself."""
-        return self.desk.ok and self.grants.ready(self._last_ns) and not self.membership.must_go(self.view)
+        """Whether it may act as coordinator: restart rule fulfilled, store and a majority in reach, not told to go."""
+        now_ns = self._last_ns
+        return (
+            self.desk.ok
+            and self.grants.settled(now_ns)
+            and not self.membership.must_go(self.view)
+            and self.coordinator.in_touch(now_ns)
+        )
 
     # ------------------------------------------------------------ step
 
@@ -93,6 +99,7 @@ class Core:
                 return out
         elif type(given) is not sig.Woke:
             self._fact(given, now_ns)
+            self._confirm()
         self._decide(now_ns)
         return out
 
@@ -137,6 +144,7 @@ class Core:
         if not self.lease.acknowledged(ack.sender, ack.sent_ns, ack.term_ns):
             return False
         self._out.append(sig.LeaseMoved(self.lease.end_ns))
+        self._confirm()
         return not self.leased
 
     def _heartbeat(self, heartbeat: Heartbeat, now_ns: int) -> bool:
@@ -156,6 +164,7 @@ class Core:
         """Send a heartbeat when it is time, or when there is something new to say."""
         said = (
             self.membership.incarnation,
+            self.hearing.mask(now_ns),
             self.view.newest,
             self.able,
             self.leased,
@@ -175,30 +184,42 @@ class Core:
             self._seq,
             now_ns,
             self._term_ns,
-            self.hearing.mask(now_ns),
             *said[1:],
         )
         self._out.append(sig.Broadcast(heartbeat))
 
     # ------------------------------------------------------------ store
 
+    def _confirm(self) -> None:
+        """Until when this member is the voter of its name: a term from the last proof that nobody took its place."""
+        asked_ns, until_ns = self.desk.read_asked_ns, 0
+        if asked_ns is not None and self.membership.speaks(self.view):
+            until_ns = max(self.lease.end_ns, asked_ns + self._term_ns)
+        self.grants.speaks_until_ns = until_ns
+
     def _view_read(self, view: View, now_ns: int) -> None:
         self.desk.was_read(view, now_ns)
-        if not self._read_once:
-            self._read_once = True
-            self.grants.first_read(view.members)
+        self._read_once = True
+        assert self.desk.read_asked_ns is not None
+        self.grants.bind(view.members, self.desk.read_asked_ns)
 
     def _transacted(self, tag: str, outcome: Outcome, revision: int, now_ns: int) -> None:
-        self.desk.ended(tag, outcome, revision, now_ns)
+        transaction = self.desk.ended(tag, outcome, revision, now_ns)
         kind, _, subject = tag.partition(":")
         if kind == "order":
             self._out.append(sig.Answer(int(subject), _ORDER_ENDS[outcome]))
         elif outcome is not Outcome.COMMITTED:
             return
         elif kind == "join":
-            self.membership.joined(self.view)
-            self.lease.begin_again()
-            self._beat_at_ns = now_ns
+            self._joined(transaction, now_ns)
+
+    def _joined(self, transaction: Transaction, now_ns: int) -> None:
+        record = next(put.record for put in transaction.puts if isinstance(put.record, MemberRecord))
+        self.membership.joined(record)
+        self.lease.begin_again()
+        self._beat_at_ns = now_ns
+        if record.replaced:
+            self.grants.take_over(now_ns)
 
     def _carry_out(self, effect: sig.Effect, now_ns: int) -> None:
         if type(effect) is not sig.Transact or self.desk.admit(effect, now_ns):
@@ -218,6 +239,8 @@ class Core:
             if self.coordinator.acting(now_ns, able=self.able):
                 for step in self.coordinator.decide(self.view, standing.candidates, now_ns):
                     self._carry_out(step, now_ns)
+        if not self.leased:
+            self.desk.confirm()
         self._out += self.desk.reads(now_ns)
         self._beat(now_ns)
         self._set_alarm(now_ns)
@@ -226,11 +249,12 @@ class Core:
         """Join, join again after an eviction, or leave; give the word `stopped` where it is due."""
         view, alive = self.view, self.keeper.alive
         owns = any(self.keeper.owned(view, self.membership.incarnation))
-        heard = self.hearing.mask(now_ns).bit_count()
-        in_touch = heard >= self.cluster.majority
-        for effect in self.membership.steps(view, now_ns, alive=alive, owns=owns, in_touch=in_touch):
+        in_touch = self.coordinator.in_touch(now_ns)
+        bound = self.grants.bound
+        for effect in self.membership.steps(view, now_ns, alive=alive, owns=owns, in_touch=in_touch, bound=bound):
             self._carry_out(effect, now_ns)
         self.membership.swear_off(view, alive=alive, leased=self.leased)
+        self._confirm()
 
     def _watch_contacts(self, now_ns: int) -> None:
         for name, heard in self.hearing.changes(now_ns):

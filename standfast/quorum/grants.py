@@ -6,6 +6,13 @@ restart, has ended for certain; after the vote it grants the member nothing unti
 Rests on: the restart rule. Promises live in memory only; so after a start a voter grants and votes nothing until it
 has read the store linearizably and the longest term that any member may hold has passed; and a ballot that it finds
 in that first read binds it as if it had voted.
+
+Rests on: one voice for each name. A machine may be replaced by another of its name while it still lives somewhere
+behind a cut; both would be voters, and two majorities need no longer share one. So
+- a voter speaks only as the incarnation in the store, and only while that was confirmed within a term: by its own
+  lease (a majority that acknowledges it has not voted it out) or by a linearizable read;
+- a machine that joins in the place of another waits out that one's confirmation (one term) and the grants that it
+  may have given until then (one more), and is bound by the ballots that it finds open after the first of them.
 """
 
 from collections.abc import Mapping
@@ -21,24 +28,45 @@ Records = Mapping[str, Kept[MemberRecord]]
 class Grants:
     """What one voter granted and promised since its start at `now_ns`; `term_ceiling_ns`: longest term about."""
 
-    __slots__ = ("_lapse_at", "_promises", "_read", "ready_at_ns")
+    __slots__ = ("_bind_from_ns", "_bound", "_lapse_at", "_promises", "_wait_ns", "ready_at_ns", "speaks_until_ns")
 
     def __init__(self, now_ns: int, term_ceiling_ns: int) -> None:
-        self.ready_at_ns = now_ns + lapse_ns(term_ceiling_ns)
-        self._read = False
+        self._wait_ns = lapse_ns(term_ceiling_ns)
+        self.ready_at_ns = now_ns + self._wait_ns
+        self.speaks_until_ns = 0
+        """Until when it is confirmed as the voter of its name, in nanoseconds; moved by the core."""
+        self._bind_from_ns = now_ns
+        self._bound = False
         self._lapse_at: dict[str, int] = {}
         self._promises: dict[str, int] = {}
 
-    def first_read(self, records: Records) -> None:
-        """The first linearizable read after the start: every open ballot may have had this voter's vote."""
-        self._read = True
+    @property
+    def bound(self) -> bool:
+        """Whether a read has told it of every ballot that it, or the machine before it, may have voted for."""
+        return self._bound
+
+    def bind(self, records: Records, asked_ns: int) -> None:
+        """A linearizable read, asked for at that time: the first one counts every open ballot as voted for."""
+        if self._bound or asked_ns < self._bind_from_ns:
+            return
+        self._bound = True
         for name, kept in records.items():
             if kept.record.state in BALLOT:
                 self._promises[name] = kept.revision
 
-    def ready(self, now_ns: int) -> bool:
+    def take_over(self, now_ns: int) -> None:
+        """It has joined in the place of another machine, which was evicted before."""
+        self._bound = False
+        self._bind_from_ns = now_ns + self._wait_ns
+        self.ready_at_ns = now_ns + 2 * self._wait_ns
+
+    def settled(self, now_ns: int) -> bool:
         """Whether the restart rule is fulfilled."""
-        return self._read and now_ns >= self.ready_at_ns
+        return self._bound and self.ready_at_ns <= now_ns
+
+    def ready(self, now_ns: int) -> bool:
+        """Whether it may grant and vote: the restart rule is fulfilled, and it is the voter of its name."""
+        return self._bound and self.ready_at_ns <= now_ns < self.speaks_until_ns
 
     def answer(
         self, member: str, incarnation: int, kept: Kept[MemberRecord] | None, now_ns: int, term_ns: int

@@ -33,16 +33,26 @@ class Hearing:
         self.peers = {name: Peer(now_ns) for name in self.names if name != me}
 
     def heard(self, heartbeat: Heartbeat, now_ns: int) -> Heartbeat | bool:
-        """Note a heartbeat: False when it is older than one seen, True for the first, else the one it replaces."""
+        """Note a heartbeat: False when it is outdated, True for the first, else the one it replaces."""
         peer = self.peers.get(heartbeat.sender)
         if peer is None:
             return False
         before = peer.heartbeat
-        if before is not None and before.process == heartbeat.process and heartbeat.seq <= before.seq:
+        if before is not None and self._outdated(before, heartbeat, now_ns - peer.at_ns):
             return False
         peer.heartbeat = heartbeat
         peer.at_ns = now_ns
         return True if before is None else before
+
+    def _outdated(self, before: Heartbeat, heartbeat: Heartbeat, silence_ns: int) -> bool:
+        """Whether it is older than the one seen, or from a process whose place another has taken.
+
+        Of two processes with one name (a late datagram, a namesake) the one of the larger incarnation is the member
+        as long as it is heard; else what is known of the member would change with every heartbeat.
+        """
+        if before.process == heartbeat.process:
+            return heartbeat.seq <= before.seq
+        return heartbeat.incarnation < before.incarnation and silence_ns <= self._in_doubt_ns
 
     def forgive(self, now_ns: int) -> None:
         """This member was not listening until now: start counting everybody's silence afresh."""

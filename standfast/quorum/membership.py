@@ -2,7 +2,8 @@
 
 Guarantees: it joins only while nothing of an earlier incarnation runs here; it takes over its own name at once only
 on the same machine (the same state directory), otherwise when the old incarnation has been evicted or has left; once
-it has said `stopped` for a ballot, it starts nothing before its record has changed.
+it has said `stopped` for a ballot, it starts nothing and votes for nothing before its record has changed. Told to go,
+and with its word given, it joins anew by itself: of the members that are left there may be none to evict it.
 """
 
 from collections.abc import Iterator
@@ -52,9 +53,14 @@ class Membership:
         kept = view.members.get(self._me)
         return kept is not None and kept.revision <= self.stopped_word
 
-    def joined(self, view: View) -> None:
-        """Its join was committed."""
-        self.incarnation = view.members[self._me].record.incarnation
+    def speaks(self, view: View) -> bool:
+        """Whether it is the voter of its name, as far as the store says; its word `stopped` ends that too."""
+        kept = self.own(view)
+        return kept is not None and kept.record.state not in GONE and kept.revision > self.stopped_word
+
+    def joined(self, record: MemberRecord) -> None:
+        """Its join was committed with this record. (The view may show a later one, even another machine's.)"""
+        self.incarnation = record.incarnation
         self.stopped_word = 0
 
     def leave(self, by_ns: int) -> None:
@@ -62,8 +68,14 @@ class Membership:
         self.leaving = True
         self._leave_by_ns = by_ns
 
-    def steps(self, view: View, now_ns: int, *, alive: bool, owns: bool, in_touch: bool) -> Iterator[Effect]:
-        """What is to do: `alive`: a process may exist; `owns`: assignments; `in_touch`: hears a majority."""
+    def steps(
+        self, view: View, now_ns: int, *, alive: bool, owns: bool, in_touch: bool, bound: bool
+    ) -> Iterator[Effect]:
+        """What is to do.
+
+        `alive`: a process may exist; `owns`: assignments; `in_touch`: in two-way contact with a majority; `bound`: its
+        grants have waited out the machine before it, if there was one.
+        """
         kept = view.members.get(self._me)
         if self.ended or alive:
             return
@@ -73,7 +85,7 @@ class Membership:
         elif self.leaving:
             yield from self._leave(view, now_ns, owns=owns)
         elif in_touch and self._may_join(kept):
-            yield Transact("join", tx.join(self._me, self._role, self._machine, view))
+            yield Transact("join", tx.join(self._me, self._role, self._machine, view, bound=bound))
 
     def _namesake(self, record: MemberRecord) -> bool:
         return 0 < self.incarnation < record.incarnation and record.identity != self._machine
@@ -81,14 +93,19 @@ class Membership:
     def _may_join(self, kept: Kept[MemberRecord] | None) -> bool:
         if kept is None or kept.record.state in GONE:
             return True
-        return kept.record.incarnation != self.incarnation and kept.record.identity == self._machine
+        if kept.record.identity != self._machine:
+            return False
+        told_to_go = kept.record.state is MemberState.EVICTING and kept.revision <= self.stopped_word
+        return kept.record.incarnation != self.incarnation or told_to_go
 
     def _leave(self, view: View, now_ns: int, *, owns: bool) -> Iterator[Effect]:
         if now_ns < self._leave_by_ns:
             if owns:
                 return
             if self.may_stay(view):
-                leave = tx.member_state(view.members[self._me], MemberState.LEFT, EventKind.MEMBER_LEFT, "stopped")
+                kept = view.members[self._me]
+                self.stopped_word = max(self.stopped_word, kept.revision)
+                leave = tx.member_state(kept, MemberState.LEFT, EventKind.MEMBER_LEFT, "stopped")
                 yield Transact("leave", leave)
                 return
         yield self._end(LeaveReason.ORDERED)

@@ -24,6 +24,9 @@ from standfast.model.records import (
 )
 from standfast.model.view import Kept, View
 
+MOVES_PER_TRANSACTION = 30
+"""Assignments changed within one transaction; etcd's default limit is 128 operations. The rest follow at once."""
+
 
 def _member_guard(kept: Kept[MemberRecord]) -> Guard:
     return Guard(member_key(kept.record.name), kept.revision)
@@ -61,21 +64,32 @@ def found(cluster: Cluster, view: View) -> Transaction | None:
     return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
 
 
-def join(name: str, role: Role, identity: str, view: View) -> Transaction:
-    """Take the next incarnation and release everything that earlier ones owned."""
+def join(name: str, role: Role, identity: str, view: View, *, bound: bool) -> Transaction:
+    """Take the next incarnation and release what earlier ones owned; what does not fit in is orphaned, and placed so.
+
+    `bound`: this process has waited out the machine whose place it may have taken.
+    """
     kept = view.members.get(name)
     incarnation = kept.record.incarnation + 1 if kept else 1
+    other = kept is not None and kept.record.identity != identity
+    unfinished = kept is not None and kept.record.replaced and not bound
     record = MemberRecord(
-        name=name, role=role, incarnation=incarnation, identity=identity, state=MemberState.ONLINE, reason="joined"
+        name=name,
+        role=role,
+        incarnation=incarnation,
+        identity=identity,
+        state=MemberState.ONLINE,
+        reason="joined",
+        replaced=other or unfinished,
     )
     guards = [Guard(member_key(name), kept.revision if kept else 0)]
     puts = [Put(member_key(name), record)]
     events = [Event(kind=EventKind.MEMBER_JOINED, subject=name, fields={"incarnation": incarnation})]
-    for held in view.assignments.values():
-        if held.record.owner == name:
-            guards.append(_assignment_guard(held))
-            puts.append(_put(_released(held.record, "owner_restarted", held.record.failed_on)))
-            events.append(_qm_event(EventKind.QM_RELEASED, held.record, reason="owner_restarted"))
+    owned = [held for held in view.assignments.values() if held.record.owner == name]
+    for held in owned[:MOVES_PER_TRANSACTION]:
+        guards.append(_assignment_guard(held))
+        puts.append(_put(_released(held.record, "owner_restarted", held.record.failed_on)))
+        events.append(_qm_event(EventKind.QM_RELEASED, held.record, reason="owner_restarted"))
     return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
 
 

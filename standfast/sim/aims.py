@@ -77,7 +77,7 @@ class Aims:
         world.coverage[f"aimed at: {name}"] += 1
         world.coverage[f"aimed: {action.__name__.strip('_').replace('_', ' ')}"] += 1
         if delay_ns:
-            world.after(world.between(0, delay_ns), self._act, action, machine, about, name)
+            self._faults.later(world.between(0, delay_ns), self._act, action, machine, about, name)
         else:
             self._act(action, machine, about, name)
 
@@ -147,7 +147,9 @@ def _heal_and_cut_others(f: Faults, machine: Machine, subject: str) -> None:
 def _heal_and_pause_coordinator(f: Faults, machine: Machine, subject: str) -> None:
     f.heal(f.both(machine.id, subject))
     rank = f.around.cluster.rank
-    coordinator = next((m for name in rank for m in f.machines if m.id == name and m.id not in {machine.id, subject}), None)
+    coordinator = next(
+        (m for name in rank for m in f.machines if m.id == name and m.id not in {machine.id, subject}), None
+    )
     if coordinator is not None:
         f.pause(coordinator, f.world.rng.choice([_short(f), f.span()]))
 

@@ -1,8 +1,10 @@
 """Faults at random times: which there are, and how each is done and undone."""
 
 from collections.abc import Callable
+from typing import Any
 
 from standfast.model.cluster import Role
+from standfast.model.records import GONE
 from standfast.quorum import signals as sig
 from standfast.sim.machine import Machine, Surroundings
 from standfast.sim.world import NS_PER_MS
@@ -61,6 +63,8 @@ class Faults:
         self._home = [m for m in machines if m.id == m.name]
         self._temper = around.store.temper
         self._latency_ns = self._temper.latency_ns
+        self.echo_ns = self._temper.deadline_ns + self._temper.late_ns
+        """How long after their end faults may still be heard of: transactions that are committed late."""
 
     # ------------------------------------------------------------ when
 
@@ -86,6 +90,14 @@ class Faults:
         self.world.say("fault", name)
         _DO[name](self)
 
+    def later(self, delay_ns: int, do: Callable[..., None], *given: Any) -> None:
+        """Do something after a while, unless the faults have ended by then."""
+        self.world.after(delay_ns, self._if_on, do, given)
+
+    def _if_on(self, do: Callable[..., None], given: tuple[Any, ...]) -> None:
+        if self.on:
+            do(*given)
+
     def span(self) -> int:
         """How long something lasts, in nanoseconds."""
         rng = self.world.rng
@@ -100,7 +112,7 @@ class Faults:
         """Let nothing pass between these (from, to) for a while."""
         self.world.say("net", "cut " + " ".join(f"{a}>{b}" for a, b in sorted(pairs)))
         self.around.network.cut |= pairs
-        self.world.after(span_ns, self.heal, pairs)
+        self.later(span_ns, self.heal, pairs)
 
     def heal(self, pairs: set[tuple[str, str]]) -> None:
         """Let everything pass between these."""
@@ -140,7 +152,9 @@ class Faults:
 
     def _split(self) -> None:
         one_side = {m.id for m in self.machines if self.world.chance(0.5)}
-        across = {(a.id, b.id) for a in self.machines for b in self.machines if (a.id in one_side) != (b.id in one_side)}
+        across = {
+            (a.id, b.id) for a in self.machines for b in self.machines if (a.id in one_side) != (b.id in one_side)
+        }
         self.cut(across, self.span())
 
     def _rolling_cut(self) -> None:
@@ -151,7 +165,7 @@ class Faults:
         rng.shuffle(others)
         start_ns, within_ns = 0, int(self.term_ns * rng.choice([0.1, 0.6, 1.2]))
         for other in others:
-            self.world.after(start_ns, self.cut, self.both(me, other), int(self.term_ns * rng.uniform(0.4, 2.2)))
+            self.later(start_ns, self.cut, self.both(me, other), int(self.term_ns * rng.uniform(0.4, 2.2)))
             start_ns += self.world.between(0, within_ns)
 
     def _flap(self) -> None:
@@ -159,7 +173,7 @@ class Faults:
         pairs = self.both(*self._two()) if rng.random() < 0.5 else self.around_of(self._any().id)
         at_ns = 0
         for _ in range(rng.randint(3, 12)):
-            self.world.after(at_ns, self.cut, pairs, self.world.between(1, self._timing.in_doubt_ns * 2))
+            self.later(at_ns, self.cut, pairs, self.world.between(1, self._timing.in_doubt_ns * 2))
             at_ns += self.world.between(self._timing.interval_ns, self._timing.in_doubt_ns * 3)
 
     def _heal(self) -> None:
@@ -170,35 +184,45 @@ class Faults:
     def restart_daemon(self, machine: Machine, after_ns: int) -> None:
         """The daemon dies, and another starts after a while."""
         machine.kill_daemon()
-        self.world.after(after_ns, machine.start)
+        self.later(after_ns, machine.start)
 
     def _crash_daemon(self) -> None:
         quick_ns = self.world.between(NS_PER_MS, 100 * NS_PER_MS)
         self.restart_daemon(self._any(), self.world.rng.choice([quick_ns, self.span()]))
 
-    def crash_machine(self, machine: Machine, *, empty_disk: bool = False) -> None:
+    def crash_machine(self, machine: Machine, *, lose_disk: bool = False) -> None:
         """The machine dies, and is back after a while."""
-        machine.power_off()
-        self.world.after(self.span(), self.revive, machine, empty_disk)
+        machine.power_off(lose_disk=lose_disk)
+        self.later(self.span(), self.revive, machine)
 
-    def revive(self, machine: Machine, empty_disk: bool) -> None:
+    def revive(self, machine: Machine) -> None:
         """Power on, then the store process, then the daemon."""
         if machine.powered:
             return
-        machine.power_on(empty_disk=empty_disk)
+        machine.power_on()
         self.world.after(self.world.between(0, self.term_ns), machine.start_store)
         self.world.after(self.world.between(0, self.term_ns), machine.start)
 
     def _crash_machine(self) -> None:
         self.crash_machine(self.world.rng.choice(self._home))
 
+    def foreign(self, machine: Machine) -> bool:
+        """Whether the store knows another machine under its name: it is no member until that one is evicted.
+
+        One disk may be lost at a time. With more, the votes that prove the ends of the old leases are lost too.
+        """
+        kept = self.around.store.view.members.get(machine.name)
+        known = kept is None or kept.record.state in GONE or kept.record.identity == machine.identity
+        return not known or (machine.id != machine.name and machine.powered)
+
     def _empty_disk(self) -> None:
-        self.crash_machine(self.world.rng.choice(self._home), empty_disk=True)
+        if not any(map(self.foreign, self.machines)):
+            self.crash_machine(self.world.rng.choice(self._home), lose_disk=True)
 
     def pause(self, machine: Machine, span_ns: int) -> None:
         """Stop the daemon for a while; the warden acts by itself."""
         machine.pause()
-        self.world.after(span_ns, machine.resume)
+        self.later(span_ns, machine.resume)
 
     def _pause_daemon(self) -> None:
         self.pause(self._any(), self.span())
@@ -213,7 +237,7 @@ class Faults:
 
     def _namesake(self) -> None:
         """Another machine with the name of one of the members, alive for a while beside it."""
-        if any(m.id != m.name and m.powered for m in self.machines):
+        if any(map(self.foreign, self.machines)):
             return
         twin = self.world.rng.choice(self._home)
         same = [m for m in self.machines if m.name == twin.name and m is not twin]
@@ -222,14 +246,14 @@ class Faults:
             self.machines.append(machine)
             self.around.network.nodes[twin.name].append(machine)
         machine.power_on()
-        self.world.after(self.world.between(0, self.term_ns), machine.start)
-        self.world.after(self.span() + self.span(), machine.power_off)
+        self.later(self.world.between(0, self.term_ns), machine.start)
+        self.later(self.span() + self.span(), machine.power_off)
 
     # ------------------------------------------------------------ store
 
     def _store_away(self) -> None:
         self.around.store.away = True
-        self.world.after(self.span(), self._store_back)
+        self.later(self.span(), self._store_back)
 
     def _store_back(self) -> None:
         self.around.store.away = False
@@ -237,7 +261,7 @@ class Faults:
     def slow_store(self, span_ns: int) -> None:
         """Every call takes up to a deadline for a while."""
         self._temper.latency_ns = self._temper.deadline_ns * 2 // 3
-        self.world.after(span_ns, self.quick_store)
+        self.later(span_ns, self.quick_store)
 
     def quick_store(self) -> None:
         """The store is as quick as drawn again."""
@@ -265,7 +289,7 @@ class Faults:
         if machine.powered:
             qm = self.world.rng.choice(self.around.cluster.queue_managers).name
             machine.warden.loops.add(qm)
-            self.world.after(self.span() * 4, machine.warden.loops.discard, qm)
+            self.later(self.span() * 4, machine.warden.loops.discard, qm)
             for process in list(machine.warden.processes.values()):
                 if process.qm == qm:
                     machine.warden.crash(process)
@@ -274,7 +298,7 @@ class Faults:
         machine = self._any()
         qm = self.world.rng.choice(self.around.cluster.queue_managers).name
         machine.take(sig.FitnessChanged((qm,)))
-        self.world.after(self.span(), machine.take, sig.FitnessChanged(()))
+        self.later(self.span(), machine.take, sig.FitnessChanged(()))
 
     # ------------------------------------------------------------ operators
 
@@ -296,14 +320,14 @@ class Faults:
     def _drain(self) -> None:
         member = self._data()
         self.order(sig.Drain(member, on=True))
-        self.world.after(self.span(), self.order, sig.Drain(member, on=False))
+        self.later(self.span(), self.order, sig.Drain(member, on=False))
 
     def _undrain(self) -> None:
         self.order(sig.Drain(self._data(), on=False))
 
     def _freeze(self) -> None:
         self.order(sig.Freeze(on=True))
-        self.world.after(self.span(), self.order, sig.Freeze(on=False))
+        self.later(self.span(), self.order, sig.Freeze(on=False))
 
     def _thaw(self) -> None:
         self.order(sig.Freeze(on=False))
@@ -311,9 +335,7 @@ class Faults:
     def _leave(self) -> None:
         machine = self._any()
         self.order(sig.LeaveCluster(), machine)
-        self.world.after(self.span(), machine.start)
+        self.later(self.span(), machine.start)
 
 
-_DO: dict[str, Callable[[Faults], None]] = {
-    name: getattr(Faults, "_" + name.replace(" ", "_")) for name in FAULTS
-}
+_DO: dict[str, Callable[[Faults], None]] = {name: getattr(Faults, "_" + name.replace(" ", "_")) for name in FAULTS}

@@ -103,12 +103,16 @@ class Machine:
             sig.Leave: self._leave,
         }
 
+    @property
+    def identity(self) -> str:
+        """Of its state directory."""
+        return f"{self.id}/{self.disk}"
+
     # ------------------------------------------------------------ power and life
 
-    def power_on(self, *, empty_disk: bool = False) -> None:
+    def power_on(self) -> None:
         """Start the machine; its daemon and its store process follow by `start`."""
         world, timing = self._world, self._around.cluster.timing
-        self.disk += empty_disk
         self.powered = True
         self._power_on_count += 1
         self.clock = Clock(world.now_ns, world.between(1, 10**12), self.skew)
@@ -123,10 +127,11 @@ class Machine:
             self._around.watcher,
             lambda given: self._reported(power, given),
         )
-        world.say(self.id, "machine on, with an empty disk" if empty_disk else "machine on")
+        world.say(self.id, f"machine on, identity {self.identity}")
 
-    def power_off(self) -> None:
-        """The machine dies at once, with everything on it."""
+    def power_off(self, *, lose_disk: bool = False) -> None:
+        """The machine dies at once, with everything on it; it may come back with an empty disk."""
+        self.disk += lose_disk
         if self.powered:
             self._world.say(self.id, "machine dies")
             self.kill_daemon()
@@ -143,7 +148,7 @@ class Machine:
                 self._world.at(ready_ns, self.start)
                 return
             around, world = self._around, self._world
-            identity = Identity(name=self.name, machine=f"{self.id}/{self.disk}", process=world.rng.getrandbits(63))
+            identity = Identity(name=self.name, machine=self.identity, process=world.rng.getrandbits(63))
             self.daemon = Daemon(self, Core(identity, around.cluster, self.clock.local(world.now_ns)))
             world.say(self.id, "daemon starts")
             self.take(sig.Woke())
@@ -246,7 +251,9 @@ class Machine:
     def _spoke(self, daemon: Daemon, effect: sig.Broadcast) -> None:
         """A new vote or a new word `stopped` goes out with this heartbeat; faults aim right behind it."""
         heartbeat = effect.heartbeat
-        for vote in set(heartbeat.votes) - set(daemon.votes):
+        for vote in heartbeat.votes:
+            if vote in daemon.votes:
+                continue
             self._world.coverage["lapse vote"] += 1
             self._world.say(self.id, f"votes that the lease of {vote.member} has lapsed, ballot {vote.ballot}")
             self._world.at(self._world.now_ns, self._around.interferer.moment, "vote", self, vote.member)

@@ -25,6 +25,12 @@ PROGRESS_S = 20
 """Time allowed from the healing until everything serves: this many terms and seconds (the latter for slow starts)."""
 STAY_TERMS = 6
 """How long it must then stay as it is."""
+QUIET_REVISIONS = 6
+"""Changes of the store that are still allowed in that time."""
+
+
+FATES = ("dead", "cut off", "deaf", "mute", "well")
+"""What may become of the machines that are not needed when the others are healed."""
 
 
 class Outcome(Struct, kw_only=True):
@@ -106,9 +112,9 @@ class Stage:
         self.store.temper = Temper(deadline_ns=self.cluster.timing.term_ns // 2)
         self.store.away = False
         home = [m for m in self.machines if m.id == m.name]
-        data = [m.name for m in self.cluster.members if m.role is Role.DATA]
-        core = {rng.choice(data)}
-        rest = [m.name for m in home if m.name not in core]
+        known = [m.name for m in home if not self.faults.foreign(m)]
+        core = {rng.choice([name for name in known if self.cluster.member(name).role is Role.DATA])}
+        rest = [name for name in known if name not in core]
         rng.shuffle(rest)
         core |= set(rest[: self.cluster.majority - len(core)])
         well = set(core)
@@ -116,14 +122,17 @@ class Stage:
         for machine in self.machines:
             if machine.id in core:
                 continue
-            fate = rng.choice(["dead", "cut off", "well"]) if machine.id == machine.name else "dead"
+            fate = rng.choice(FATES) if machine.id == machine.name else "dead"
             world.say("fault", f"{machine.id} is {fate} from now on")
+            world.coverage[f"fate of the rest: {fate}"] += 1
+            around = self.faults.around_of(machine.id)
             if fate == "dead":
                 machine.power_off()
-            elif fate == "cut off":
-                self.network.cut |= self.faults.around_of(machine.id)
-            else:
+            elif fate == "well":
                 well.add(machine.id)
+            else:
+                self.network.cut |= {p for p in around if fate == "cut off" or p[fate == "deaf"] == machine.id}
+                machine.resume()
         for machine in home:
             machine.manners = Manners()
             if machine.powered:
@@ -135,7 +144,7 @@ class Stage:
         return well
 
     def _mend(self, machine: Machine) -> None:
-        self.faults.revive(machine, empty_disk=False)
+        self.faults.revive(machine)
         machine.start_store()
         machine.resume()
         machine.start()
@@ -145,6 +154,7 @@ class Stage:
         """Every queue manager serves on a member that is well, within a bounded time, and stays there."""
         world, term_ns = self.world, self.cluster.timing.term_ns
         until_ns = world.now_ns + PROGRESS_TERMS * term_ns + PROGRESS_S * NS_PER_S
+        self.run(self.faults.echo_ns)
         missing = ["everything"]
         while missing and world.now_ns < until_ns:
             self.run(term_ns)
@@ -154,8 +164,11 @@ class Stage:
         if missing:
             raise Broken("progress", f"not served by {sorted(well)} in time: {'; '.join(missing)}")
         owners = self._owners()
+        revision = self.store.view.revision
         self.run(STAY_TERMS * term_ns)
         missing = self._missing(well)
+        if self.store.view.revision > revision + QUIET_REVISIONS:
+            raise Broken("quiet", f"{self.store.view.revision - revision} changes though nothing happens any more")
         if missing or owners != self._owners():
             raise Broken("progress", f"did not stay: {owners} became {self._owners()}, {'; '.join(missing)}")
 

@@ -5,8 +5,8 @@ needed; elections; transactions whose answer is lost, whether they happened or n
 gave up; outages and slowness of the store alone; answers to reads that are older than the newest state (though never
 older than what that client has seen: the client refuses those).
 
-What it must not model: a stale answer to a read before the reader votes and grants. Design 3.2 rests on the first
-read after a start being linearizable; so does every other claim about a voter's memory.
+What it must not model: a stale answer to a read before the reader votes and grants, or while it has no lease. Design
+3.2 rests on the first read after a start being linearizable, and a voter without a lease on its reads.
 """
 
 from collections import deque
@@ -139,7 +139,7 @@ class Store:
             self._world.at(max(deadline_ns, self._world.now_ns), client.give, ReadFailed())
             return
         view = self.view
-        if self.temper.stale and client.core.able and self._world.chance(self.temper.stale):
+        if self.temper.stale and client.core.able and client.core.leased and self._world.chance(self.temper.stale):
             view = self._world.rng.choice([v for v in self._history if v.revision >= client.seen] or [view])
             self._world.coverage["store: stale answer"] += view is not self.view
         self._world.after(self._latency(), self._answer_read, client, view, deadline_ns)

@@ -141,7 +141,7 @@ class Warden:
         if process.qm in self.loops:
             world.after(world.between(0, ready_ns * 2), self.crash, process)
         elif manners.lives_ns:
-            world.after(int(world.rng.expovariate(1.0) * manners.lives_ns), self.crash, process)
+            world.after(int(world.rng.expovariate(1.0) * manners.lives_ns), self._die, process)
         if world.chance(manners.never_ready):
             world.coverage["queue manager: never ready"] += 1
         else:
@@ -191,6 +191,10 @@ class Warden:
         if self.processes.get(process.qm) is process:
             self._world.coverage["queue manager: crashed"] += 1
             self._end(process, "signal_11")
+
+    def _die(self, process: Process) -> None:
+        if self.manners.lives_ns:
+            self.crash(process)
 
     def hang(self, qm: str) -> None:
         """It stops answering though it lives."""
@@ -258,4 +262,3 @@ class Warden:
         self._armed = left_ns > self._kill_ns
         if self._armed:
             world.at(self._due(self._kill_ns), self._enforce)
-
