@@ -48,6 +48,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("thaw", "orders", "thaw", "Act", "Resume takeovers and moves."),
     Command("demo", "demo", "demo", "Try", "A cluster on this machine through one failure after the other."),
     Command("drill", "drill", "drill", "Try", "Faults on a running cluster under a load, with a report."),
+    Command("sim", "sim", "sim", "Try", "Simulate a cluster with faults and check every promise."),
     Command("lab", "lab", "lab", "Try", "A real cluster on this machine to play with."),
     Command("proxy", "proxy", "proxy", "Clients", "Forward a port to whichever member runs a queue manager."),
     Command("exit-codes", "exit_codes", "exit_codes", "Help", "What each exit code means."),

@@ -59,7 +59,7 @@ class Membership:
         return kept is not None and kept.record.state not in GONE and kept.revision > self.stopped_word
 
     def joined(self, record: MemberRecord) -> None:
-        """Its join was committed with this record. (The view may show a later one, even another machine's.)"""
+        """Its join was committed with this record. The view may show a later one, even of another machine."""
         self.incarnation = record.incarnation
         self.stopped_word = 0
 
@@ -71,7 +71,7 @@ class Membership:
     def steps(
         self, view: View, now_ns: int, *, alive: bool, owns: bool, in_touch: bool, bound: bool
     ) -> Iterator[Effect]:
-        """What is to do.
+        """What is to do, as an effect or none.
 
         `alive`: a process may exist; `owns`: assignments; `in_touch`: in two-way contact with a majority; `bound`: its
         grants have waited out the machine before it, if there was one.

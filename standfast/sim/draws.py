@@ -66,7 +66,8 @@ def cluster_of(members: int, timing: Timing, queue_managers: int = 2) -> Cluster
         name="sim",
         id="sim",
         members=tuple(
-            MemberSpec(name=n, role=r, addresses=(f"127.0.0.{i}",)) for i, (n, r) in enumerate(zip(names, roles), 1)
+            MemberSpec(name=n, role=r, addresses=(f"127.0.0.{i}",))
+            for i, (n, r) in enumerate(zip(names, roles, strict=True), 1)
         ),
         timing=timing,
         queue_managers=tuple(
@@ -88,13 +89,9 @@ def cluster_of(members: int, timing: Timing, queue_managers: int = 2) -> Cluster
 
 def draw_timing(rng: random.Random) -> Timing:
     """Mostly a profile; else a set of its own, checked like any other."""
-    kind = rng.random()
-    if kind < 0.55:
-        return PROFILES["fast"]
-    if kind < 0.75:
-        return PROFILES["normal"]
-    if kind < 0.8:
-        return PROFILES["cautious"]
+    name = rng.choices(["fast", "normal", "cautious", "own"], [11, 4, 1, 4])[0]
+    if name in PROFILES:
+        return PROFILES[name]
     interval_ms = rng.choice([20, 50, 80, 150])
     doubt = rng.randint(2, 5)
     evict = doubt + rng.randint(4, 8)
@@ -128,7 +125,7 @@ def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
 
 def _habits(rng: random.Random, term_ns: int) -> Habits:
     """Half of the runs have a good network."""
-    if rng.random() < 0.5:
+    if rng.choice([True, False]):
         return Habits()
     return Habits(
         jitter_ns=rng.choice([200_000, 2 * NS_PER_MS, 20 * NS_PER_MS]),
@@ -146,7 +143,7 @@ def _temper(rng: random.Random, term_ns: int) -> Temper:
         deadline_ns=int(term_ns * rng.choice([0.2, 0.5, 1.0])),
         election_ns=(term_ns // 4, int(term_ns * rng.choice([0.5, 1, 2]))),
     )
-    if rng.random() < 0.5:
+    if rng.choice([True, False]):
         return temper
     temper.lost_request = rng.choice([0, 0.02, 0.1])
     temper.lost_answer = rng.choice([0, 0.02, 0.1])

@@ -170,7 +170,7 @@ class Faults:
 
     def _flap(self) -> None:
         rng = self.world.rng
-        pairs = self.both(*self._two()) if rng.random() < 0.5 else self.around_of(self._any().id)
+        pairs = self.both(*self._two()) if rng.choice([True, False]) else self.around_of(self._any().id)
         at_ns = 0
         for _ in range(rng.randint(3, 12)):
             self.later(at_ns, self.cut, pairs, self.world.between(1, self._timing.in_doubt_ns * 2))

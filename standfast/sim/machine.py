@@ -116,16 +116,15 @@ class Machine:
         self.powered = True
         self._power_on_count += 1
         self.clock = Clock(world.now_ns, world.between(1, 10**12), self.skew)
-        budgets = (timing.stop_ns, timing.kill_ns)
         power = self._power_on_count
         self.warden = Warden(
             world,
             self.id,
             self.clock,
-            budgets,
-            self.manners,
-            self._around.watcher,
-            lambda given: self._reported(power, given),
+            budgets_ns=(timing.stop_ns, timing.kill_ns),
+            manners=self.manners,
+            watcher=self._around.watcher,
+            report=lambda given: self._reported(power, given),
         )
         world.say(self.id, f"machine on, identity {self.identity}")
 

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 
 from msgspec import Struct, field
 
@@ -17,7 +18,7 @@ from standfast.sim.network import Habits, Network
 from standfast.sim.promises import Promises
 from standfast.sim.store import Store, Temper
 from standfast.sim.warden import Manners
-from standfast.sim.world import NS_PER_S, Broken, World
+from standfast.sim.world import NS_PER_MS, NS_PER_S, Broken, World
 
 LOOK_EVERY_TERMS = 0.5
 PROGRESS_TERMS = 30
@@ -44,6 +45,8 @@ class Outcome(Struct, kw_only=True):
         how: in which way.
         coverage: how often each thing happened.
         lines: what happened, when it was asked for: (nanoseconds, who, what).
+        setting: what was drawn for it, a line each.
+        states: the last states, a line each.
     """
 
     seed: int
@@ -53,6 +56,8 @@ class Outcome(Struct, kw_only=True):
     how: str = ""
     coverage: Counter[str] = field(default_factory=Counter)
     lines: list[tuple[int, str, str]] | None = None
+    setting: list[str] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
 
 
 class Stage:
@@ -101,6 +106,31 @@ class Stage:
 
     def _answered(self, answer: sig.Answer) -> None:
         self.answers[answer.ticket] = answer.verdict
+
+    def states(self) -> Iterator[str]:
+        """What everybody knows now, a line each."""
+        view = self.store.view
+        yield from (f"store: {kept.record} @{kept.revision}" for kept in view.members.values())
+        yield from (f"store: {kept.record} @{kept.revision}" for kept in view.assignments.values())
+        yield f"cut: {' '.join(f'{a}>{b}' for a, b in sorted(self.network.cut)) or 'nothing'}"
+        for machine in self.machines:
+            yield self._state(machine)
+
+    def _state(self, machine: Machine) -> str:
+        if machine.daemon is None:
+            return f"{machine.id}: no daemon, machine {'on' if machine.powered else 'off'}"
+        core, now_ns = machine.daemon.core, machine.clock.local(self.world.now_ns)
+        left_ms = (core.lease.end_ns - now_ns) // NS_PER_MS
+        runs = ", ".join(f"{qm} {run.state} under {run.epoch}" for qm, run in core.keeper.runs.items())
+        words = [
+            f"incarnation {core.membership.incarnation}",
+            f"lease {left_ms} ms",
+            f"revision {core.view.revision}",
+            *(["paused"] if machine.daemon.paused else []),
+            *(["able"] if core.able else []),
+            f"runs {runs or 'nothing'}",
+        ]
+        return f"{machine.id}: " + ", ".join(words)
 
     # ------------------------------------------------------------ progress
 
@@ -218,4 +248,15 @@ def simulate(seed: int, members: int, minutes: float, timing: Timing | None = No
     except Broken as broken:
         outcome.broken, outcome.how = broken.promise, broken.how
     outcome.simulated_s = world.now_ns / NS_PER_S
+    if tell:
+        outcome.setting = list(_setting(draws))
+        outcome.states = list(stage.states())
     return outcome
+
+
+def _setting(draws: Draws) -> Iterator[str]:
+    yield f"mood {draws.mood}, {draws.cluster.timing}"
+    yield f"{draws.habits}"
+    yield f"{draws.temper}"
+    yield f"{draws.manners}"
+    yield "clocks " + ", ".join(f"{name} {skew:+.4f}" for name, skew in draws.skews.items())

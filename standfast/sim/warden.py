@@ -74,6 +74,7 @@ class Warden:
         world: World,
         machine: str,
         clock: Clock,
+        *,
         budgets_ns: tuple[int, int],
         manners: Manners,
         watcher: Watcher,

@@ -1,0 +1,96 @@
+"""What a campaign must have exercised: a rule that no run has reached is a rule that no run has tested."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from standfast.model.events import EventKind
+from standfast.model.messages import Refusal
+from standfast.model.records import MemberState, Phase
+from standfast.quorum.signals import LeaveReason, Verdict
+from standfast.sim.aims import AIMS
+from standfast.sim.draws import Mood
+from standfast.sim.faults import FAULTS
+
+OUT_OF_REACH = frozenset({EventKind.QM_STOP_STUCK})
+"""A process that outlives SIGKILL: against the assumption under which the lease's end is promised."""
+ASKED_WRONGLY = frozenset(
+    {Verdict.NO_SUCH_QUEUE_MANAGER, Verdict.NO_SUCH_MEMBER, Verdict.NOT_A_DATA_MEMBER, Verdict.ALREADY_SO}
+)
+"""Refusals of orders that make no sense; tests of the orders cover them."""
+
+_MEMBER_PATHS = (
+    ("absent", MemberState.ONLINE),
+    (MemberState.ONLINE, MemberState.IN_DOUBT),
+    (MemberState.IN_DOUBT, MemberState.ONLINE),
+    (MemberState.IN_DOUBT, MemberState.EVICTED),
+    (MemberState.IN_DOUBT, MemberState.EVICTING),
+    (MemberState.ONLINE, MemberState.EVICTING),
+    (MemberState.EVICTING, MemberState.EVICTED),
+    (MemberState.EVICTED, MemberState.ONLINE),
+    (MemberState.ONLINE, MemberState.LEFT),
+    (MemberState.LEFT, MemberState.ONLINE),
+    (MemberState.ONLINE, MemberState.ONLINE),
+)
+_PHASE_PATHS = (
+    (Phase.UNPLACED, Phase.ASSIGNED),
+    (Phase.ASSIGNED, Phase.STARTING),
+    (Phase.STARTING, Phase.RUNNING),
+    (Phase.RUNNING, Phase.STARTING),
+    (Phase.RUNNING, Phase.ASSIGNED),
+    (Phase.RUNNING, Phase.UNPLACED),
+    (Phase.STARTING, Phase.UNPLACED),
+    (Phase.UNPLACED, Phase.GIVEN_UP),
+    (Phase.GIVEN_UP, Phase.ASSIGNED),
+)
+_PARTS = (
+    "evicted by: lapsed",
+    "evicted by: stopped",
+    "lapse vote",
+    "word: stopped",
+    "warden: stops before the lease's end",
+    "warden: kills at the lease's end",
+    "launch refused: lease_short",
+    "launch refused: storage_error",
+    "network: lost",
+    "network: delayed",
+    "network: doubled",
+    "store: answer lost",
+    "store: committed late",
+    "store: election",
+    "store: outcome unknown",
+    "store: refused",
+    "store: request lost",
+    "store: stale answer",
+    "queue manager: crashed",
+    "queue manager: hung",
+    "queue manager: never ready",
+    "queue manager: stop hangs",
+)
+
+
+def wanted() -> Iterator[str]:
+    """Names of everything that a campaign must reach."""
+    yield from (f"event: {kind}" for kind in EventKind if kind not in OUT_OF_REACH)
+    yield from (f"refusal: {refusal}" for refusal in Refusal if refusal is not Refusal.NONE)
+    yield from (f"order: {verdict}" for verdict in Verdict if verdict not in ASKED_WRONGLY)
+    yield from (f"leave: {reason}" for reason in LeaveReason)
+    yield from (f"mood: {mood}" for mood in Mood)
+    yield from (f"fault: {name}" for name in FAULTS)
+    yield from (f"aimed at: {name}" for name in AIMS)
+    yield from (f"member: {a} -> {b}" for a, b in _MEMBER_PATHS)
+    yield from (f"assignment: {a} -> {b}" for a, b in _PHASE_PATHS)
+    yield from _PARTS
+
+
+def missed(coverage: Counter[str]) -> list[str]:
+    """What was never reached."""
+    return [name for name in wanted() if not coverage[name]]
+
+
+def by_group(coverage: Counter[str]) -> dict[str, dict[str, int]]:
+    """Counts by group (the word before the colon), with a zero for what was wanted and not reached."""
+    groups: dict[str, dict[str, int]] = {}
+    for name in sorted({*coverage, *wanted()}):
+        group, _, rest = name.partition(": ")
+        groups.setdefault(group, {})[rest or group] = coverage[name]
+    return groups
