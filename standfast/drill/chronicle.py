@@ -28,7 +28,7 @@ ASK_S = 1.0
 SHOWN = 200
 
 _DETECTED = frozenset({EventKind.MEMBER_EVICTED, EventKind.QM_FAILED, EventKind.QM_MOVING, EventKind.QM_RELEASED})
-_DECIDED = frozenset({EventKind.QM_ASSIGNED, EventKind.QM_FAILED})
+_DECIDED = frozenset({EventKind.QM_STARTING, EventKind.QM_FAILED})
 
 
 class Chronicle:

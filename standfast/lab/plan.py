@@ -48,6 +48,7 @@ def plan(
     queue_manager: str = "orders",
     port: int = 4222,
     profile: str = "fast",
+    restart_limit: int = 3,
 ) -> Cluster:
     """Write cluster file, keys and directories of a new lab; raises MachineError when the directory holds one."""
     if (directory / CLUSTER_FILE).exists():
@@ -61,7 +62,7 @@ def plan(
     for part in (STATE, RUN, SHARED):
         (directory / part).mkdir(mode=0o700, parents=True, exist_ok=True)
     storage = StorageSpec(path=str(directory / SHARED / queue_manager))
-    spec = QueueManagerSpec(name=queue_manager, kind=kind, port=port, storage=storage)
+    spec = QueueManagerSpec(name=queue_manager, kind=kind, port=port, storage=storage, restart_limit=restart_limit)
     text = template(name, uuid.uuid4().hex, members, (spec,), profile=profile)
     (directory / CLUSTER_FILE).write_text(text, encoding="utf-8")
     written = load(directory / CLUSTER_FILE)

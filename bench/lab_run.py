@@ -1,0 +1,109 @@
+"""Running drills on a lab again and again, and what each takeover cost, piece by piece."""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from standfast.drill.acts import BY_NAME
+from standfast.drill.director import Director, Rhythm
+from standfast.drill.on_lab import on_lab
+from standfast.drill.result import DrillResult
+from standfast.lab.lab import Lab
+from standfast.lab.plan import SHARED, plan
+from standfast.managers.registry import driver
+from standfast.model.events import EventKind
+from standfast.ports import NotReady, Place, boottime_ns
+
+NS_PER_MS = 1e6
+PIECES = ("detect", "decide", "storage", "start", "endpoint")
+RHYTHM = Rhythm(every_ms=5, retry_ms=20, steady_s=1.0)
+
+
+async def drill(profile: str, act: str, rounds: int) -> tuple[DrillResult, list[dict[str, float]], list[float]]:
+    """Play one act so many times on a fresh lab.
+
+    Gives the drill's result, a row of milliseconds for each time, and bare starts of the broker on the same data.
+    """
+    acts = [BY_NAME[name] for name in ((act, "return") if act == "kill-node" else (act,))] * rounds
+    with tempfile.TemporaryDirectory(prefix="standfast-bench-") as directory:
+        plan(Path(directory), name="bench", profile=profile, restart_limit=rounds + 1)
+        lab = Lab(Path(directory))
+        try:
+            lab.up()
+            await lab.until_whole()
+            director = on_lab(lab, RHYTHM)
+            result = await director.play(acts)
+            rows = takeovers(director, result)
+            lab.down()
+            return result, rows, await bare_starts(lab)
+        finally:
+            lab.kill()
+
+
+def takeovers(director: Director, result: DrillResult) -> list[dict[str, float]]:
+    """One row for each fault that clients noticed: its outage and the pieces of it, in milliseconds."""
+    chronicle = director.chronicle
+    running = [line for line in chronicle.stored if line.kind == EventKind.QM_RUNNING]
+    rows = []
+    for mark, fault in zip(director.stage.faults, result.faults, strict=True):
+        back = next((line for line in running if chronicle.at_ns(line) >= mark.at_ns - NS_PER_MS), None)
+        if fault.detect_ms is None or back is None:
+            continue
+        rows.append(
+            {
+                "outage": fault.outage_ms,
+                "detect": fault.detect_ms,
+                "decide": fault.decide_ms or 0.0,
+                "storage": float(str(back.fields["claim_ms"])),
+                "start": float(str(back.fields["start_ms"])),
+                "endpoint": fault.client_ms or 0.0,
+            }
+        )
+    return rows
+
+
+async def bare_starts(lab: Lab, rounds: int = 20) -> list[float]:
+    """Milliseconds from spawn to readiness of the broker alone, on the data that the drill left behind."""
+    spec = lab.cluster.queue_managers[0]
+    manager = driver(spec.kind)
+    place = Place(
+        name=spec.name,
+        data_dir=lab.directory / SHARED / spec.name,
+        run_dir=lab.directory / "bare",
+        address="127.0.0.1",
+        port=14222,
+        options=spec.options,
+    )
+    launch = manager.launch(place)
+    place.run_dir.mkdir()
+    for name, text in launch.files.items():
+        (place.run_dir / name).write_text(text, encoding="utf-8")
+    times = []
+    for _ in range(rounds):
+        began = boottime_ns()
+        process = await asyncio.create_subprocess_exec(*launch.argv, stderr=asyncio.subprocess.DEVNULL)
+        while True:
+            try:
+                await manager.ready(place, 5.0)
+                break
+            except NotReady:
+                await asyncio.sleep(0.001)
+        times.append((boottime_ns() - began) / NS_PER_MS)
+        process.send_signal(launch.stop_signal)
+        await process.wait()
+    return times
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Minimum, median and maximum, in milliseconds."""
+    if not values:
+        return {"n": 0}
+    return {
+        "n": len(values),
+        "min": round(min(values), 1),
+        "median": round(median(values), 1),
+        "max": round(max(values), 1),
+    }

@@ -1,0 +1,67 @@
+"""How long clients are without service: node death, death of the queue manager, planned move; on each profile.
+
+    python bench/takeover.py [--rounds 20] [--profile fast --profile normal] [--json FILE]
+
+A client publishes every 5 ms and retries every 20 ms, through `standfast proxy`, to a real NATS JetStream server that
+syncs every write. Beside it, in the same run: how long that server takes to start by itself on the same data.
+"""
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from lab_run import PIECES, drill, spread
+
+from standfast.model.timing import PROFILES
+
+ACTS = ("kill-node", "kill-queue-manager", "move")
+
+
+async def measure(profile: str, act: str, rounds: int) -> dict[str, Any]:
+    """One act on one profile."""
+    result, rows, bare = await drill(profile, act, rounds)
+    return {
+        "profile": profile,
+        "act": act,
+        "term_ms": PROFILES[profile].term_ms,
+        "verdict": str(result.verdict),
+        "breaches": list(result.breaches),
+        "acked": result.totals.acked,
+        "lost": result.totals.lost,
+        "doubled": result.totals.doubled,
+        "outage": spread([row["outage"] for row in rows]),
+        **{piece: spread([row[piece] for row in rows]) for piece in PIECES},
+        "bare_start": spread(bare),
+        "environment": result.environment,
+    }
+
+
+def main() -> None:
+    """Measure and print a line for each act and profile; with --json write it all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--profile", action="append", choices=tuple(PROFILES))
+    parser.add_argument("--act", action="append", choices=ACTS)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    found = []
+    for profile in given.profile or ("fast", "normal"):
+        for act in given.act or ACTS:
+            one = asyncio.run(measure(profile, act, given.rounds))
+            found.append(one)
+            pieces = "  ".join(f"{name} {one[name].get('median')}" for name in (*PIECES, "bare_start"))
+            print(
+                f"{profile:9} {act:20} n={one['outage']['n']:<3} outage median {one['outage'].get('median')} "
+                f"max {one['outage'].get('max')} ms   {pieces}   lost {one['lost']}  {one['verdict']}",
+                flush=True,
+            )
+            for breach in one["breaches"]:
+                print("  broken:", breach)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
