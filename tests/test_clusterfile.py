@@ -157,6 +157,8 @@ SLIPS = [
     ('profile = "fast"', "interval = 100", ("timing", "interval"), Fault.UNKNOWN_KEY),
     ("[store]", '[store]\nendpoints = ["10.0.0.9"]', ("store", "endpoints"), Fault.BAD_VALUE),
     ("[store]", '[store]\npassword_file = "/x"', ("store", "username"), Fault.MISSING),
+    ("[store]", '[store]\ncert_file = "/x"', ("store", "key_file"), Fault.MISSING),
+    ("[store]", '[store]\nkey_file = "/x"', ("store", "cert_file"), Fault.MISSING),
     ('name = "bills"', 'name = "Orders"', (*R, "name"), Fault.DUPLICATE),
     ('kind = "nats"', "", (*Q, "kind"), Fault.MISSING),
     ("port = 1883", "port = 4222", (*R, "port"), Fault.DUPLICATE),

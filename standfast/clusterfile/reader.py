@@ -8,7 +8,7 @@ Layout of the file::
 
     [cluster]                       name, id
     [timing]                        profile, and single values
-    [store]                         endpoints, username, password_file
+    [store]                         endpoints, username, password_file, ca_file, cert_file, key_file
     [[member]]                      one for each member, see MemberSpec
     [[queue_manager]]               one for each queue manager, see QueueManagerSpec
     [queue_manager.storage]         see StorageSpec

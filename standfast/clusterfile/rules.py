@@ -285,6 +285,9 @@ def _store(cluster: Cluster) -> Iterator[Problem]:
         yield Problem(
             Fault.MISSING, ("store", lacking), f"{lacking} is missing: username and password_file go together."
         )
+    if bool(store.cert_file) != bool(store.key_file):
+        lacking = "key_file" if store.cert_file else "cert_file"
+        yield Problem(Fault.MISSING, ("store", lacking), f"{lacking} is missing: cert_file and key_file go together.")
     if store.username and not store.endpoints:
         yield Problem(
             Fault.BAD_VALUE,

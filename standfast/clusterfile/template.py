@@ -51,6 +51,9 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "empty: Standfast runs one etcd on each member.",
         "username": "For an existing etcd with authentication.",
         "password_file": "File that holds the password for it.",
+        "ca_file": "For an existing etcd with https: who signed its certificate; empty: the system's authorities.",
+        "cert_file": "For an existing etcd that asks for client certificates.",
+        "key_file": "Of that certificate.",
     },
 }
 """What each key means. Tables within tables say nothing here, they have a section of their own."""

@@ -5,12 +5,13 @@ Keeps etcd's raft leadership on the first witness that is heard. A matter of spe
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 from standfast import trust
 from standfast.errors import KeyFileError, StoreError
-from standfast.model.cluster import Cluster, Role
+from standfast.model.cluster import Cluster, Role, StoreSpec
 from standfast.stores.etcd import Etcd
 from standfast.stores.etcd_http import Gateway, Patience
 from standfast.stores.etcd_settings import TlsFiles, client_url, endpoints
@@ -44,11 +45,10 @@ class Storehouse:
         )
         spec = cluster.store
         self.server = None if spec.endpoints else EtcdServer(cluster, me, state_dir, tls=self._tls)
-        secure = self.server is not None or any(url.startswith("https") for url in spec.endpoints)
         self.client = Etcd(
             cluster.name,
-            endpoints(cluster, me, secure=secure),
-            tls=self._tls.client_context() if secure else None,
+            endpoints(cluster, me, secure=True),
+            tls=self._tls.client_context() if self.server else existing_context(spec),
             username=spec.username,
             password=_password(spec.password_file) if spec.password_file else "",
         )
@@ -100,6 +100,22 @@ class Storehouse:
         if self._me in witnesses:
             return self._me
         return next((name for name in witnesses if heard(name)), None)
+
+
+def existing_context(spec: StoreSpec) -> ssl.SSLContext | None:
+    """For an etcd that the user already has; None for plain http. Raises KeyFileError."""
+    if not any(url.startswith("https") for url in spec.endpoints):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=spec.ca_file or None)
+        if spec.cert_file:
+            context.load_cert_chain(spec.cert_file, spec.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise KeyFileError(
+            f"A certificate for the store can not be used ({spec.ca_file}, {spec.cert_file}): {error}. Correct ca_file, "
+            f"cert_file and key_file in [store]."
+        ) from error
+    return context
 
 
 def _password(file: str) -> str:

@@ -93,11 +93,17 @@ class StoreSpec(Struct, frozen=True, kw_only=True):
         endpoints: addresses of an etcd that exists already; empty means one supervised etcd per member.
         username: for an existing etcd with authentication; empty means none.
         password_file: file with the password for it.
+        ca_file: for an existing etcd with https: who signed its certificate; empty means the system's authorities.
+        cert_file: for an existing etcd that asks for client certificates; empty means none.
+        key_file: of that certificate.
     """
 
     endpoints: tuple[str, ...] = ()
     username: str = ""
     password_file: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
