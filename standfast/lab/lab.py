@@ -1,5 +1,6 @@
 """A whole cluster on this machine: its nodes, brought up and taken down together."""
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,19 +28,22 @@ class Lab(Reach):
                 self.nodes[name].start()
 
     def down(self) -> None:
-        """Stop all nodes: cleanly, then those that do not end in time by force."""
+        """Stop all nodes: cleanly, then those that do not end in time, and what the dead left behind, by force."""
         for node in self.nodes.values():
             node.ask_to_stop()
         for node in self.nodes.values():
-            try:
+            with contextlib.suppress(MachineError):
                 node.await_stop()
-            except MachineError:
-                node.kill()
+        self.kill()
 
     def kill(self) -> None:
         """Kill all nodes."""
         for node in self.nodes.values():
             node.kill()
+
+    def failures(self, names: Iterable[str]) -> list[str]:
+        """Those of the nodes that were started here and ended by themselves with an error."""
+        return [failure for name in names if (failure := self.nodes[name].failure)]
 
     def remove(self) -> None:
         """Delete everything of it; its nodes must not run."""

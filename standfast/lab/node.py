@@ -8,10 +8,11 @@ from pathlib import Path
 
 from standfast.errors import MachineError
 from standfast.lab import plan, processes
-from standfast.member.warden_run_dir import RunDir
+from standfast.member.warden_run_dir import ProcessRecord, RunDir
 
 STOP_S = 30.0
 KILL_S = 10.0
+_TOLD_LINES = 3
 
 
 class Node:
@@ -22,6 +23,7 @@ class Node:
         self.socket = directory / plan.RUN / f"{name}.sock"
         self.log = directory / f"{name}.log"
         self._directory = directory
+        self._run_dir = RunDir(directory / plan.RUN / name)
         self._pid_file = directory / f"{name}.pid"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -29,11 +31,20 @@ class Node:
     def pid(self) -> int | None:
         """Of its daemon; None when it does not run."""
         try:
-            pid = int(self._pid_file.read_text(encoding="ascii"))
+            pid, started_ticks = map(int, self._pid_file.read_text(encoding="ascii").split())
         except (FileNotFoundError, ValueError):
             return None
         self._reap()
-        return pid if processes.alive(pid) else None
+        return pid if ProcessRecord(pid, started_ticks).alive() else None
+
+    @property
+    def failure(self) -> str:
+        """What its daemon said last when it ended by itself with an error; empty when it did not."""
+        self._reap()
+        if self._process is None or (self._process.returncode or 0) <= 0:
+            return ""
+        said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_TOLD_LINES:]
+        return f"Node {self.name} ended with exit code {self._process.returncode}: " + " ".join(said)
 
     def start(self) -> None:
         """Start its daemon; raises MachineError when it runs already."""
@@ -52,18 +63,20 @@ class Node:
                 stderr=log,
                 start_new_session=True,
             )
-        self._pid_file.write_text(f"{self._process.pid}\n", encoding="ascii")
+        daemon = ProcessRecord.of(self._process.pid)
+        self._pid_file.write_text(f"{daemon.pid} {daemon.started_ticks}\n", encoding="ascii")
 
     def kill(self) -> None:
         """SIGKILL to daemon, warden, etcd and queue managers at once, as a power cut would end them."""
-        pid = self.pid
-        if pid is None:
-            return
-        doomed = processes.tree(pid)
-        processes.kill_at_once(doomed)
-        if not processes.await_end(doomed, KILL_S):
+        if not processes.await_end(processes.kill_at_once(self.living), KILL_S):
             raise MachineError(f"Node {self.name} could not be killed within {KILL_S:g} s.")
         self._reap()
+
+    def living(self) -> list[int]:
+        """All processes of it: daemon, etcd, warden, queue managers; the warden's also when the daemon is dead."""
+        pid, watch = self.pid, self._run_dir.warden()
+        recorded = [*(watch[1:3] if watch else ()), *(launch.main for launch in self._run_dir.launches())]
+        return processes.tree([*([pid] if pid else []), *(process.pid for process in recorded if process.alive())])
 
     def stop(self) -> None:
         """Stop it cleanly: it hands over first. Raises MachineError when it takes too long."""
@@ -94,8 +107,7 @@ class Node:
 
     def queue_manager_pid(self, qm: str) -> int | None:
         """Main process of a queue manager that runs on this node, None when it does not."""
-        launches = RunDir(self._directory / plan.RUN / self.name).launches()
-        return next((one.main.pid for one in launches if one.qm == qm and one.main.alive()), None)
+        return next((one.main.pid for one in self._run_dir.launches() if one.qm == qm and one.main.alive()), None)
 
     def kill_process(self, pid: int) -> None:
         """SIGKILL to one of its processes."""

@@ -19,17 +19,22 @@ SHARED = "shared"
 _TRIES = 100
 
 
-def free_net(members: int) -> str:
-    """The first three numbers of loopback addresses on which nothing listens; raises MachineError."""
+def free_net(members: int, *ports: int) -> str:
+    """The first three numbers of loopback addresses on which nothing listens (on these TCP ports either).
+
+    Raises MachineError.
+    """
     for _ in range(_TRIES):
         net = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}"  # noqa: S311 - to stay out of the way
-        if all(_free(f"{net}.{number}") for number in range(1, members + 1)):
+        if all(_free(f"{net}.{number}", *ports) for number in range(1, members + 1)):
             return net
     raise MachineError("No free loopback addresses were found. Stop the labs that still run: standfast lab down.")
 
 
-def _free(address: str) -> bool:
-    for kind, port in ((socket.SOCK_DGRAM, 7400), (socket.SOCK_STREAM, 7401), (socket.SOCK_STREAM, 7402)):
+def _free(address: str, *more: int) -> bool:
+    used = MemberSpec(name="", role=Role.DATA, addresses=(address,))
+    tcp = (used.store_client_port, used.store_peer_port, used.health_port, *more)
+    for kind, port in ((socket.SOCK_DGRAM, used.heartbeat_port), *((socket.SOCK_STREAM, port) for port in tcp)):
         with socket.socket(socket.AF_INET, kind) as probe:
             try:
                 probe.bind((address, port))
@@ -54,7 +59,7 @@ def plan(
     if (directory / CLUSTER_FILE).exists():
         raise MachineError(f"{directory} holds a lab already. Take it down first: standfast lab down {directory}")
     roles = [(name, Role.DATA) for name in data] + [(name, Role.WITNESS) for name in witnesses]
-    net = free_net(len(roles))
+    net = free_net(len(roles), port)
     members = tuple(
         MemberSpec(name=member, role=role, addresses=(f"{net}.{number}",))
         for number, (member, role) in enumerate(roles, 1)

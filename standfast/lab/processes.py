@@ -4,63 +4,58 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from standfast.member.warden_run_dir import ProcessRecord
 
 POLL_S = 0.005
 
 
-def tree(root: int) -> list[int]:
-    """The process and all its descendants that live now, parents first."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            parent = _parent(int(entry.name))
-            if parent is not None:
-                children.setdefault(parent, []).append(int(entry.name))
-    found, position = [root], 0
-    while position < len(found):
-        found += children.get(found[position], [])
-        position += 1
-    return [pid for pid in found if _parent(pid) is not None]
+def tree(roots: Iterable[int]) -> list[int]:
+    """These processes and all their descendants that live now, parents first."""
+    parents = {int(entry.name): _parent(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdecimal()}
+    children: dict[int | None, list[int]] = {}
+    for pid, parent in parents.items():
+        children.setdefault(parent, []).append(pid)
+    found = [root for root in dict.fromkeys(roots) if parents.get(root) is not None]
+    for pid in found:  # it grows on the way
+        found += [child for child in children.get(pid, []) if child not in found]
+    return found
 
 
-def signal_all(pids: list[int], number: int) -> None:
+def signal_all(pids: Iterable[int], number: int) -> None:
     """Send a signal to each; those that have ended already are passed over."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
-def kill_at_once(pids: list[int]) -> None:
-    """Freeze all of them, then kill all: none can react to the end of another."""
-    signal_all(pids, signal.SIGSTOP)
-    signal_all(pids, signal.SIGKILL)
+def kill_at_once(living: Callable[[], list[int]]) -> list[int]:
+    """Freeze all that `living` finds until it finds no more, then kill: none can react to the end of another."""
+    frozen: list[int] = []
+    while fresh := [pid for pid in living() if pid not in frozen]:
+        signal_all(fresh, signal.SIGSTOP)
+        frozen += fresh
+    signal_all(frozen, signal.SIGKILL)
+    return frozen
 
 
-def await_end(pids: list[int], within_s: float) -> bool:
+def await_end(pids: Iterable[int], within_s: float) -> bool:
     """Whether all have ended within the time (zombies count as ended)."""
+    waited = [ProcessRecord.of(pid) for pid in pids]
     until = time.monotonic() + within_s
-    while any(alive(pid) for pid in pids):
+    while any(process.started_ticks and process.alive() for process in waited):
         if time.monotonic() >= until:
             return False
         time.sleep(POLL_S)
     return True
 
 
-def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie does not."""
-    state = _stat(pid)
-    return state is not None and state[0] not in "ZX"
-
-
 def _parent(pid: int) -> int | None:
-    state = _stat(pid)
-    return int(state[1]) if state is not None and state[0] not in "ZX" else None
-
-
-def _stat(pid: int) -> list[str] | None:
-    """The fields of proc(5) stat from the state on: the name before it may hold anything."""
+    """Of a process that lives; proc(5) stat from the state on, for the name before it may hold anything."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
+    return int(stat[1]) if stat[0] not in "ZX" else None

@@ -1,7 +1,7 @@
 """Asking a running cluster through the control sockets on this machine, and waiting for it to be as it should."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from standfast.errors import MachineError, Unreachable
@@ -45,24 +45,49 @@ class Reach:
         return ControlClient(self.sockets[report.answered_by], SETTLE_S)
 
     async def until(
-        self, good: Callable[[StatusReport], bool], seen_by: Iterable[str] = (), within_s: float = SETTLE_S
+        self, good: Callable[[StatusReport], bool], seen_by: Collection[str] = (), within_s: float = SETTLE_S
     ) -> StatusReport:
         """Wait until every one of these members (or any member at all) reports a state that is `good`.
 
-        Raises MachineError with what they said last.
+        Raises MachineError with what they said last, or with why one of them will never say it.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + within_s
-        wanted = tuple(seen_by)
+        wanted = tuple(seen_by) or tuple(self.sockets)
+        enough = len(wanted) if seen_by else 1
         while True:
-            reports = [report for name in wanted or self.sockets if (report := await self.knows(name))]
+            reports = await self._reports(wanted, good, enough)
             fine = [report for report in reports if good(report)]
-            if fine and (not wanted or len(fine) == len(wanted)):
+            if len(fine) >= enough:
                 return fine[0]
+            if failures := self.failures(wanted):
+                raise MachineError(" ".join(failures))
             if loop.time() >= until:
                 said = "; ".join(f"{report.answered_by}: {_brief(report)}" for report in reports) or "nobody answers"
                 raise MachineError(f"The cluster did not become as it should within {within_s:g} s: {said}")
             await asyncio.sleep(POLL_S)
+
+    def failures(self, names: Iterable[str]) -> list[str]:  # noqa: ARG002 - who can look at processes overrides it
+        """Why members will not answer any more, as far as it can be seen from here."""
+        return []
+
+    async def _reports(
+        self, names: Iterable[str], good: Callable[[StatusReport], bool], enough: int
+    ) -> list[StatusReport]:
+        """What these members report; when one takes long to answer, only until enough others are good."""
+        asked = [asyncio.create_task(self.knows(name)) for name in names]
+        reports: list[StatusReport] = []
+        try:
+            for answer in asyncio.as_completed(asked):
+                if (report := await answer) is not None:
+                    reports.append(report)
+                if sum(map(good, reports)) >= enough:
+                    break
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        return reports
 
     async def until_running(self, qm: str, on: str | None = None, epoch: int = 0) -> QueueManagerReport:
         """Wait until a queue manager runs (on that member, under that epoch or a later one)."""
