@@ -6,19 +6,23 @@ to the core. Storage is touched only by the launched process itself and by the p
 
 import asyncio
 import contextlib
+import logging
 import os
-from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from standfast.errors import StandfastError
+from standfast.errors import ClusterFileError, StandfastError
 from standfast.managers.registry import driver
+from standfast.member.inbox import Inbox
 from standfast.member.warden_reports import ClaimOrder, LaunchOrder
 from standfast.model.cluster import Cluster, QueueManagerSpec
 from standfast.ports import Launch, NotReady, Place, QueueManager, boottime_ns
 from standfast.quorum import signals as sig
 
 NS_PER_S = 1_000_000_000
+CLAIM_SHARE = 0.75
+"""Of the time for a start, what it may wait for the storage's lock: who holds it is told before the time is over."""
 FIRST_POLLS = 200
 POLL_S = 0.005
 """Pause between two questions to a starting queue manager, for the first FIRST_POLLS of them."""
@@ -31,6 +35,7 @@ HEALTH_FAILURES = 3
 """Unanswered questions in a row after which a serving queue manager counts as unresponsive."""
 
 
+_log = logging.getLogger(__name__)
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "LANG": "C.UTF-8"}
 
 
@@ -51,17 +56,15 @@ class Hands(Protocol):
 
 
 class Attendant:
-    """Of one member. `give` takes inputs for the core; it must not be called from within an effect."""
+    """Of one member."""
 
-    def __init__(
-        self, cluster: Cluster, me: str, run_dir: Path, hands: Hands, give: Callable[[sig.Input], None]
-    ) -> None:
+    def __init__(self, cluster: Cluster, me: str, run_dir: Path, hands: Hands, inbox: Inbox) -> None:
         self._cluster_id = cluster.id
         self._me = me
         self._address = cluster.member(me).clients
         self._run_dir = run_dir
         self._hands = hands
-        self._give = give
+        self._inbox = inbox
         self._specs: dict[str, QueueManagerSpec] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
 
@@ -80,11 +83,11 @@ class Attendant:
         """Have it started under this epoch."""
         place = self.place(spec)
         try:
-            launch = driver(spec.kind).launch(place)
-            write_files(place.run_dir, launch.files)
+            launch = _prepared(driver(spec.kind), place)
         except (StandfastError, OSError) as error:
+            _log.warning("%s can not be started here: %s", spec.name, error)
             code = type(error).__name__
-            asyncio.get_running_loop().call_soon(self._give, sig.LaunchRefused(spec.name, epoch, code))
+            asyncio.get_running_loop().call_soon(self._inbox.give, sig.LaunchRefused(spec.name, epoch, code))
             return
         self._specs[spec.name] = spec
         self._hands.launch(self._order(spec, epoch, incarnation, place, launch))
@@ -98,7 +101,7 @@ class Attendant:
             member=self._me,
             incarnation=incarnation,
             make=launch.also_writes,
-            wait_until_ns=boottime_ns() + int(spec.start_timeout_s * NS_PER_S),
+            wait_until_ns=boottime_ns() + int(CLAIM_SHARE * spec.start_timeout_s * NS_PER_S),
         )
         return LaunchOrder(
             qm=spec.name,
@@ -124,19 +127,24 @@ class Attendant:
     def launched(self, qm: str, epoch: int) -> None:
         """The warden reports its process: ask it until it serves, then keep asking."""
         spec = self._specs[qm]
-        self._give(sig.Launched(qm, epoch))
         self._forget(qm)
-        watch = self._watch(driver(spec.kind), self.place(spec), epoch)
-        self._watches[qm] = asyncio.get_running_loop().create_task(watch)
+        watch = asyncio.get_running_loop().create_task(self._watch(driver(spec.kind), self.place(spec), epoch))
+        watch.add_done_callback(self._watched)
+        self._watches[qm] = watch
+        self._inbox.give(sig.Launched(qm, epoch))
+
+    def _watched(self, watch: asyncio.Task[None]) -> None:
+        if not watch.cancelled() and (error := watch.exception()) is not None:
+            self._inbox.fail(error)
 
     def refused(self, qm: str, epoch: int, code: str) -> None:
         """The warden or the storage refused the start."""
-        self._give(sig.LaunchRefused(qm, epoch, code))
+        self._inbox.give(sig.LaunchRefused(qm, epoch, code))
 
     def exited(self, qm: str, epoch: int, code: str) -> None:
         """The warden reports that nothing of it is left."""
         self._forget(qm)
-        self._give(sig.Exited(qm, epoch, code))
+        self._inbox.give(sig.Exited(qm, epoch, code))
 
     async def close(self) -> None:
         """Stop asking."""
@@ -152,27 +160,48 @@ class Attendant:
 
     async def _watch(self, manager: QueueManager, place: Place, epoch: int) -> None:
         polls = 0
-        while not await _serves(manager, place):
+        while await _answer(manager, place) is not Answer.SERVES:
             polls += 1
             await asyncio.sleep(POLL_S if polls < FIRST_POLLS else SLOW_POLL_S)
-        self._give(sig.Ready(place.name, epoch))
+        self._inbox.give(sig.Ready(place.name, epoch))
         failures = 0
         while failures < HEALTH_FAILURES:
             await asyncio.sleep(HEALTH_EVERY_S)
-            failures = 0 if await _serves(manager, place) else failures + 1
-        self._give(sig.Unhealthy(place.name, epoch, "no_answer"))
+            failures = failures + 1 if await _answer(manager, place) is Answer.NONE else 0
+        self._inbox.give(sig.Unhealthy(place.name, epoch, "no_answer"))
 
 
-async def _serves(manager: QueueManager, place: Place) -> bool:
+class Answer(Enum):
+    """What came of one question."""
+
+    SERVES = "serves"
+    NONE = "none"
+    NOT_ASKED = "not_asked"
+    """This member could not ask, for lack of its password file for example: held against no queue manager."""
+
+
+async def _answer(manager: QueueManager, place: Place) -> Answer:
     try:
         await manager.ready(place, ASK_TIMEOUT_S)
     except NotReady:
-        return False
-    return True
+        return Answer.NONE
+    except StandfastError as error:
+        _log.warning("%s can not be asked whether it serves: %s", place.name, error)
+        return Answer.NOT_ASKED
+    return Answer.SERVES
+
+
+def _prepared(manager: QueueManager, place: Place) -> Launch:
+    """How to start it, its files written. Raises StandfastError, OSError."""
+    if problems := manager.problems(place):
+        raise ClusterFileError(" ".join(problems))
+    launch = manager.launch(place)
+    write_files(place.run_dir, launch.files)
+    return launch
 
 
 def _environment() -> dict[str, str]:
-    """What every queue manager gets, whatever the daemon was started with."""
+    """What every queue manager gets: the little that programs need, as the daemon has it, and nothing else of it."""
     return {name: os.environ.get(name, default) for name, default in _ENVIRONMENT.items()}
 
 

@@ -7,16 +7,19 @@ then everything is closed, the warden last, with whatever it may still run.
 
 import asyncio
 import contextlib
+import fcntl
 import gc
 import logging
+import os
 import secrets
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from standfast.endpoints.health import HealthBoard
-from standfast.errors import MachineError, StateError
+from standfast.errors import AlreadyRunning, MachineError, StandfastError, StateError
 from standfast.links.udp import UdpLinks
 from standfast.member.attendant import Attendant
 from standfast.member.control import ControlServer
@@ -35,12 +38,16 @@ from standfast.member.storehouse import Storehouse
 from standfast.member.warden_client import clear
 from standfast.member.warden_protocol import Containment
 from standfast.member.warden_reports import State
-from standfast.model.cluster import Cluster
+from standfast.model.cluster import Cluster, Role
 from standfast.ports import boottime_ns
 from standfast.quorum import signals as sig
 from standfast.quorum.core import Core, Identity
 from standfast.stores.ledger import Ledger
 from standfast.trust import CLUSTER_KEY, load_cluster_key
+
+LOCK = "daemon.lock"
+ALIVE_EVERY_S = 1.0
+"""How often systemd is told that the loop turns; its WatchdogSec should be several times as long."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,9 +76,16 @@ def main(
     Raises a StandfastError when it can not start or must not go on.
     """
     set_up(member, log_format)
-    with asyncio.Runner() as runner:
-        daemon = Daemon(cluster, member, trust_dir=trust, state_dir=state_dir, run_dir=run_dir, group=group)
-        runner.run(daemon.run())
+    try:
+        with asyncio.Runner() as runner:
+            daemon = Daemon(cluster, member, trust_dir=trust, state_dir=state_dir, run_dir=run_dir, group=group)
+            runner.run(daemon.run())
+    except StandfastError as error:
+        if log_format != "json":
+            raise
+        # Who reads the log as JSON must find the reason in it, too.
+        _log.critical("%s", error, extra={"error": type(error).__name__})
+        sys.exit(error.exit_code)
 
 
 class Daemon:
@@ -90,16 +104,16 @@ class Daemon:
         self._group = group
 
     async def run(self) -> None:
-        """From start to end."""
-        state = StateDir(self._state_dir, self._cluster.id, self._me)
-        try:
+        """From start to end. Its run directory is locked before anything in it is ended: a daemon may live there."""
+        with contextlib.ExitStack() as held:
+            state = StateDir(self._state_dir, self._cluster.id, self._me)
+            held.callback(state.close)
             self._make_run_dir()
+            held.callback(os.close, locked(self._own_run_dir / LOCK, self._me))
             ended = await clear(self._own_run_dir)
             if ended.queue_managers:
                 _log.warning("ended what a former life left running: %s", ", ".join(ended.queue_managers))
             await self._live(state)
-        finally:
-            state.close()
 
     def _make_run_dir(self) -> None:
         try:
@@ -121,15 +135,15 @@ class Daemon:
         hands = Hands(self._own_run_dir, f"{self._cluster.name}-{self._me}")
         links = UdpLinks(self._cluster, self._me, key)
         ledger = Ledger(store.client, self._me)
-        scribe = Scribe(ledger, store.client, journal, lambda: core.view, runtime.give)
-        attendant = Attendant(self._cluster, self._me, self._own_run_dir, hands, runtime.give)
+        scribe = Scribe(self._cluster.id, ledger, store.client, journal, view=lambda: core.view, inbox=runtime)
+        attendant = Attendant(self._cluster, self._me, self._own_run_dir, hands, runtime)
         reporter = Reporter(self._cluster, core, store, scribe, links.counters)
         runtime.link, runtime.scribe, runtime.attendant, runtime.warden = links, scribe, attendant, hands
         hands.reports = attendant
         hands.on_state = lambda told: _note_containment(reporter, told)
         handler = MemberHandler(self._cluster, reporter, ledger, journal, runtime.order)
         control = ControlServer(self._socket, handler, self._group)
-        fitness = Fitness(attendant.place, lambda: core.view, runtime.give, reporter)
+        fitness = Fitness(self._cluster, attendant.place, lambda: core.view, runtime.give, reporter)
 
         async with contextlib.AsyncExitStack() as opened:
             await hands.open()
@@ -161,16 +175,17 @@ class Daemon:
         """Let the core run until it has left; a part that fails for good ends the member the same way."""
         core = runtime.core
         notifier = Notifier()
-        with _ended_by_signals(runtime):
+        with _ended_by_signals(runtime, notifier):
             work = [
                 asyncio.create_task(store.run(lambda name: core.hearing.hears(name, boottime_ns()))),
                 asyncio.create_task(scribe.watch()),
                 asyncio.create_task(
                     scribe.trim(lambda: core.coordinator.leading(boottime_ns(), able=core.able) == self._me)
                 ),
-                asyncio.create_task(fitness.run()),
                 asyncio.create_task(_stay_alive(notifier, reporter, store)),
             ]
+            if self._cluster.member(self._me).role is Role.DATA:
+                work.append(asyncio.create_task(fitness.run()))
             gc.collect()
             gc.freeze()
             runtime.give(sig.Woke())
@@ -187,13 +202,14 @@ class Daemon:
 
 async def _first_end(runtime: Runtime, work: list[asyncio.Task[None]]) -> None:
     """Wait until the core has left; when a part fails for good, let the core leave and raise why."""
-    store = work[0]
-    waited: set[asyncio.Future[Any]] = {runtime.left, store}
-    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-    failure = store.exception() if store.done() and not store.cancelled() else None
+    waited: set[asyncio.Future[Any]] = {runtime.left, *work}
+    failure: BaseException | None = None
+    while failure is None and not runtime.left.done():
+        ended, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        failure = next((why for one in ended - {runtime.left} if (why := one.exception()) is not None), None)
     if failure is not None:
         _log.error("the member must end: %s", _root(failure))
-        await runtime.order(sig.LeaveCluster())
+        await runtime.leave()
     reason = await runtime.left
     if failure is not None:
         raise _root(failure)
@@ -216,7 +232,26 @@ async def _stay_alive(notifier: Notifier, reporter: Reporter, store: Storehouse)
     while True:
         notifier.tell("WATCHDOG=1")
         reporter.notice(NoticeKind.STORE_VERSION, "etcd", store.faulty_version)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(ALIVE_EVERY_S)
+
+
+def locked(file: Path, member: str) -> int:
+    """A descriptor that holds this lock until it is closed; raises AlreadyRunning, MachineError."""
+    try:
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise MachineError(
+            f"The run directory {file.parent} can not be used: {error.strerror}. It must belong to the user that runs "
+            f"Standfast."
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise AlreadyRunning(
+            f"A daemon uses {file.parent} already: member {member!r} runs on this machine. Stop it first."
+        ) from None
+    return lock
 
 
 def _note_containment(reporter: Reporter, told: State) -> None:
@@ -225,16 +260,17 @@ def _note_containment(reporter: Reporter, told: State) -> None:
 
 
 @contextlib.contextmanager
-def _ended_by_signals(runtime: Runtime) -> Iterator[None]:
+def _ended_by_signals(runtime: Runtime, notifier: Notifier) -> Iterator[None]:
     """The first SIGTERM or SIGINT hands over and leaves; a second one does not wait for that."""
     loop = asyncio.get_running_loop()
-    asked: list[asyncio.Task[sig.Verdict]] = []
+    asked: list[asyncio.Task[None]] = []
 
     def end() -> None:
         if asked and not runtime.left.done():
             runtime.left.set_result(sig.LeaveReason.ORDERED)
         elif not asked:
-            asked.append(loop.create_task(runtime.order(sig.LeaveCluster())))
+            notifier.tell("STOPPING=1")
+            asked.append(loop.create_task(runtime.leave()))
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)

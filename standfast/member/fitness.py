@@ -1,6 +1,7 @@
 """Whether this member could run each queue manager now: its storage and its program are looked at all the time.
 
-Storage is probed by a disposable child only. A queue manager whose storage can not be used here is never placed here.
+Storage is probed by a disposable child only. Guarantees: a queue manager whose storage, program or options can not be
+used here is never placed here, from the first moment on: until the first look is done this member is unfit for all.
 """
 
 import asyncio
@@ -10,10 +11,11 @@ from standfast.errors import StandfastError
 from standfast.managers.registry import driver
 from standfast.member.control_protocol import NoticeKind
 from standfast.member.reporter import Reporter
-from standfast.model.cluster import QueueManagerSpec
+from standfast.model.cluster import Cluster, QueueManagerSpec
 from standfast.model.view import View
 from standfast.ports import Place
 from standfast.quorum import signals as sig
+from standfast.quorum.placement import ALL
 from standfast.storage.probe import Prober, ProbeState
 
 EVERY_S = 5.0
@@ -21,29 +23,33 @@ EVERY_S = 5.0
 
 
 class Fitness:
-    """Of one member; `place` says where a queue manager would run here."""
+    """Of one data member; `place` says where a queue manager would run here.
+
+    Those of the cluster file are looked at from the start, those of the store as soon as it is known.
+    """
 
     def __init__(
         self,
+        cluster: Cluster,
         place: Callable[[QueueManagerSpec], Place],
         view: Callable[[], View],
         give: Callable[[sig.Input], None],
         reporter: Reporter,
     ) -> None:
+        self._from_file = {spec.name: spec for spec in cluster.queue_managers}
         self._place = place
         self._view = view
         self._give = give
         self._reporter = reporter
-        self._unfit: tuple[str, ...] = ()
+        self._unfit: tuple[str, ...] = (ALL,)
 
     async def run(self) -> None:
         """Probe round after round, until cancelled."""
+        self._give(sig.FitnessChanged(self._unfit))
         prober = Prober()
         try:
             while True:
-                unfit = tuple(
-                    [name for name, kept in self._view().specs.items() if not await self._fit(prober, kept.record)]
-                )
+                unfit = tuple([spec.name for spec in self._specs() if not await self._fit(prober, spec)])
                 if unfit != self._unfit:
                     self._unfit = unfit
                     self._give(sig.FitnessChanged(unfit))
@@ -51,18 +57,31 @@ class Fitness:
         finally:
             prober.close()
 
+    def _specs(self) -> list[QueueManagerSpec]:
+        stored = {name: kept.record for name, kept in self._view().specs.items()}
+        return list({**self._from_file, **stored}.values())
+
     async def _fit(self, prober: Prober, spec: QueueManagerSpec) -> bool:
         trouble = self._program_trouble(spec) or await self._storage_trouble(prober, spec)
         self._reporter.notice(NoticeKind.STORAGE_UNREADY, spec.name, trouble)
         return not trouble
 
     def _program_trouble(self, spec: QueueManagerSpec) -> str:
+        place = self._place(spec)
         try:
-            driver(spec.kind).launch(self._place(spec))
-        except StandfastError as error:
+            manager = driver(spec.kind)
+            if problems := manager.problems(place):
+                return " ".join(problems)
+            manager.launch(place)
+        except (StandfastError, OSError) as error:
             return str(error)
         return ""
 
     async def _storage_trouble(self, prober: Prober, spec: QueueManagerSpec) -> str:
-        probe = await prober.probe(spec.storage.path, mount=spec.storage.mount)
-        return "" if probe.state is ProbeState.OK else probe.state
+        try:
+            probe = await prober.probe(spec.storage.path, mount=spec.storage.mount)
+        except OSError as error:  # no child could be started
+            return f"{ProbeState.ERROR}: {error.strerror}"
+        if probe.state is ProbeState.OK:
+            return ""
+        return f"{probe.state}: {probe.detail or spec.storage.path}"

@@ -1,8 +1,8 @@
 """Answers the operators of this member: reports, events, and orders passed on to the core."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
-from standfast.errors import UsageError
+from standfast.errors import StoreError, UsageError
 from standfast.member.control import Actor
 from standfast.member.control_protocol import (
     VERSION,
@@ -77,25 +77,35 @@ class MemberHandler:
 
     async def events(self, request: Events, actor: Actor) -> AsyncGenerator[EventLine, None]:  # noqa: ARG002
         """The stored events after a revision and what this member alone could see; then, to follow, each new one."""
+        known = self._journal.stirred
         local, position = self._journal.local_since(0)
-        revision = request.since
-        stored = [line async for line in self._stored(revision)]
-        revision = max([revision, *(line.revision for line in stored)])
+        stored = await self._stored(request.since, patient=request.follow)
+        revision = max([request.since, *(line.revision for line in stored)])
         for line in _by_time(stored, [] if request.since else local):
             yield line
         while request.follow:
-            await self._journal.news(LOOK_AGAIN_S)
+            await self._journal.news(known, LOOK_AGAIN_S)
+            known = self._journal.stirred
             local, position = self._journal.local_since(position)
-            stored = [line async for line in self._stored(revision)]
+            stored = await self._stored(revision, patient=True)
             revision = max([revision, *(line.revision for line in stored)])
             for line in _by_time(stored, local):
                 yield line
 
-    async def _stored(self, after: int) -> AsyncIterator[EventLine]:
-        while page := await self._ledger.history(after, PAGE):
-            for event in page:
-                yield line_of(event)
-            after = page[-1].revision
+    async def _stored(self, after: int, *, patient: bool) -> list[EventLine]:
+        """The stored events after a revision. Raises StoreError, unless `patient`: then the rest comes another time.
+
+        Followers are patient: what a member tells while the store is away is what they most want to hear.
+        """
+        found: list[EventLine] = []
+        try:
+            while page := await self._ledger.history(after, PAGE):
+                found += map(line_of, page)
+                after = page[-1].revision
+        except StoreError:
+            if not patient:
+                raise
+        return found
 
 
 def _by_time(stored: list[EventLine], local: list[EventLine]) -> Iterator[EventLine]:

@@ -137,7 +137,7 @@ class Hands:
         while self._warden is None:
             try:
                 await self.open()
-            except StandfastError as error:
+            except (StandfastError, OSError) as error:
                 _log.error("no new warden: %s", error)
                 await asyncio.sleep(START_AGAIN_S)
 

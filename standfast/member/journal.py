@@ -26,6 +26,7 @@ class Journal:
         self._member = member
         self._local: deque[EventLine] = deque(maxlen=KEEP)
         self._told_total = 0
+        self._stirred = 0
         self._news = asyncio.Event()
 
     def told(self, event: Event) -> None:
@@ -57,11 +58,19 @@ class Journal:
 
     def stir(self) -> None:
         """Wake everybody who waits for news."""
+        self._stirred += 1
         self._news.set()
         self._news = asyncio.Event()
 
-    async def news(self, within_s: float) -> None:
-        """Return when something was told, or after `within_s` seconds."""
+    @property
+    def stirred(self) -> int:
+        """How often there was news; what `news` is asked with, taken before the last look."""
+        return self._stirred
+
+    async def news(self, known: int, within_s: float) -> None:
+        """Return when there was news since `stirred` was `known`, or after `within_s` seconds."""
+        if self._stirred != known:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._news.wait()

@@ -79,7 +79,7 @@ class Reporter:
                 version=self._store.version,
             ),
             orders=core.view.orders.record,
-            notices=(*self.notices.values(), *self._knocks()),
+            notices=(*self.notices.values(), *self._knocks(), *self._differences()),
         )
 
     def _by_name(self) -> list[MemberSpec]:
@@ -127,7 +127,7 @@ class Reporter:
             target=a.target,
             phase=a.phase,
             epoch=a.epoch,
-            address=self._cluster.member(a.owner).clients if a.owner else "",
+            address=next((m.clients for m in self._cluster.members if m.name == a.owner), ""),
             port=spec.port,
             reason=a.reason,
             failed_on=a.failed_on,
@@ -141,4 +141,22 @@ class Reporter:
             found.append(Notice(NoticeKind.BAD_KEY, detail=str(self._counters.bad_key)))
         if self._counters.other_cluster:
             found.append(Notice(NoticeKind.OTHER_CLUSTER, detail=str(self._counters.other_cluster)))
+        return found
+
+    def _differences(self) -> list[Notice]:
+        """Where the cluster file is not what the store holds, which is what counts."""
+        view = self._core.view
+        if view.settings is None:
+            return []
+        settings, found = view.settings.record, []
+        if settings.timing != self._cluster.timing:
+            ours, theirs = self._cluster.timing.term_ms, settings.timing.term_ms
+            found.append(Notice(NoticeKind.TIMING_DIFFERS, detail=f"lease {ours} ms, stored {theirs} ms"))
+        named = {m.name for m in self._cluster.members}
+        found += [Notice(NoticeKind.FILE_DIFFERS, name, "member") for name in sorted(named ^ {*settings.members})]
+        in_file = {spec.name: spec for spec in self._cluster.queue_managers}
+        stored = {name: kept.record for name, kept in view.specs.items()}
+        for name in sorted(in_file.keys() | stored.keys()):
+            if in_file.get(name) != stored.get(name):
+                found.append(Notice(NoticeKind.FILE_DIFFERS, name, "queue manager"))
         return found

@@ -1,11 +1,12 @@
 """Turns the core's effects into deeds and what happens into the core's inputs. Decides nothing.
 
 Guarantees: inputs are taken one after the other, each with the time at which it is taken; effects are carried out in
-the order given, before the next input. The warden hears of a longer lease before anything is launched under it.
+the order given, before the next input. The warden hears of a longer lease before anything is launched under it. The
+health page knows that a queue manager is to stop before it is told to. After an error that nobody foresaw no input is
+taken any more: what the core and the world know of each other could differ from then on, so the member ends.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -22,8 +23,8 @@ from standfast.quorum.core import Core
 from standfast.quorum.runs import RunState
 
 NS_PER_S = 1e9
-
-_log = logging.getLogger(__name__)
+_CHANGES = frozenset({sig.Launch, sig.Stop, sig.Kill})
+"""Effects that change what clients may be told of a queue manager."""
 
 
 class LeaseKeeper(Protocol):
@@ -52,7 +53,7 @@ class Runtime:
         self.attendant: Attendant
         self.warden: LeaseKeeper
         self.left: asyncio.Future[sig.LeaveReason] = asyncio.get_running_loop().create_future()
-        """Done when the core has ended: why."""
+        """Done when the core has ended: why; or the error after which it must not go on."""
         self._cluster = cluster
         self._timing = cluster.timing
         self._others = [m.name for m in cluster.members if m.name != core.me]
@@ -60,6 +61,7 @@ class Runtime:
         self._board = board
         self._inputs: deque[sig.Input] = deque()
         self._busy = False
+        self._closed = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ns = 0
         self._services: dict[str, Service] = {}
@@ -80,16 +82,24 @@ class Runtime:
         }
 
     def give(self, given: sig.Input) -> None:
-        """Take an input; one that comes while effects are carried out waits its turn."""
+        """Take an input; one that comes while effects are carried out waits its turn, one after the end is dropped."""
         self._inputs.append(given)
         if self._busy:
             return
         self._busy = True
         try:
-            while self._inputs:
+            while self._inputs and not self._closed:
                 self._take(self._inputs.popleft())
+        except Exception as error:  # noqa: BLE001 - whatever it is, `left` carries it to where it ends the daemon
+            self.fail(error)
         finally:
             self._busy = False
+
+    def fail(self, error: BaseException) -> None:
+        """A part is broken in a way that nobody foresaw, or for good: the member must end, the warden with it."""
+        self.close()
+        if not self.left.done():
+            self.left.set_exception(error)
 
     def receive(self, message: Message) -> None:
         """A message from another member."""
@@ -103,18 +113,28 @@ class Runtime:
         self.give(sig.Ordered(self._tickets, order))
         return await answer
 
+    async def leave(self) -> None:
+        """Hand over and end. A member that never joined has nothing to hand over, and perhaps no store to ask."""
+        if self.core.membership.incarnation:
+            await self.order(sig.LeaveCluster())
+        else:
+            self._leave(sig.Leave(sig.LeaveReason.ORDERED))
+
     def _take(self, given: sig.Input) -> None:
         before = self.core.lease.end_ns
-        for effect in self.core.step(boottime_ns(), given):
-            self._deeds[type(effect)](effect)
-        if type(given) is not sig.Received:
+        effects = self.core.step(boottime_ns(), given)
+        if type(given) is not sig.Received or any(type(effect) in _CHANGES for effect in effects):
             self._services = self._known_services()
             self._publish()
         elif self.core.lease.end_ns != before:
             self._publish()
+        for effect in effects:
+            self._deeds[type(effect)](effect)
         self._set_alarm()
 
     def _set_alarm(self) -> None:
+        if self._closed:
+            return
         wake_ns = self.core.wake_at_ns
         if self._alarm is not None and self._alarm_ns == wake_ns:
             return
@@ -168,6 +188,7 @@ class Runtime:
             self.left.set_result(effect.reason)
 
     def close(self) -> None:
-        """Take no more inputs by itself."""
+        """Take no more inputs."""
+        self._closed = True
         if self._alarm is not None:
             self._alarm.cancel()

@@ -1,6 +1,7 @@
 """Carries the core's reads and transactions to the store and brings back what became of them.
 
 Guarantees: every read and every transaction ends in exactly one input, whatever the store does; nothing is repeated.
+What it can not make sense of, and a store that belongs to another cluster, ends the member.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from standfast.errors import StoreError, StoreFatal
+from standfast.member.inbox import Inbox
 from standfast.member.journal import Journal
 from standfast.model.records import Outcome, Transaction
 from standfast.model.view import View
@@ -27,21 +29,33 @@ _log = logging.getLogger(__name__)
 
 
 class Scribe:
-    """Of one member. `view` gives the core's view at the moment of asking; `give` takes inputs for the core."""
+    """Of one member.
+
+    Args:
+        cluster_id: of the cluster file; a store founded by another one is not used.
+        ledger: where to read and write.
+        store: the same store, for its watch.
+        journal: hears of what was stored.
+        view: gives the core's view at the moment of asking.
+        inbox: where inputs for the core go.
+    """
 
     def __init__(
         self,
+        cluster_id: str,
         ledger: Ledger,
         store: KeyValue,
         journal: Journal,
+        *,
         view: Callable[[], View],
-        give: Callable[[sig.Input], None],
+        inbox: Inbox,
     ) -> None:
+        self._cluster_id = cluster_id
+        self._inbox = inbox
         self._journal = journal
         self._ledger = ledger
         self._store = store
         self._view = view
-        self._give = give
         self._tasks: set[asyncio.Task[None]] = set()
         self._read_done = asyncio.Event()
         self.read_ms: float | None = None
@@ -60,21 +74,39 @@ class Scribe:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._inbox.fail(error)
 
     async def _read(self) -> None:
         began = boottime_ns()
         self._read_done.clear()
+        known = self._view()
         try:
-            view = await self._ledger.read(self._view())
+            view = await self._ledger.read(known)
         except StoreError as error:
             self._failed(error)
-            self._give(sig.ReadFailed())
+            self._inbox.give(sig.ReadFailed())
             return
+        self._require_ours(view)
         self.read_ms = (boottime_ns() - began) / NS_PER_MS
         self.trouble = ""
-        self._give(sig.ViewRead(view))
+        self._inbox.give(sig.ViewRead(view))
         self._read_done.set()
+        if view.newest > known.newest:
+            self._journal.stir()
+
+    def _require_ours(self, view: View) -> None:
+        """Raises StoreFatal when the store holds another cluster's records."""
+        founded = view.settings.record.cluster_id if view.settings is not None else self._cluster_id
+        if founded != self._cluster_id:
+            raise StoreFatal(
+                f"The store holds a cluster of the same name but with another id ({founded}, not {self._cluster_id}). "
+                f"Give this cluster another name, or another etcd in [store] endpoints."
+            )
 
     async def _transact(self, tag: str, transaction: Transaction) -> None:
         try:
@@ -83,7 +115,7 @@ class Scribe:
             self._failed(error)
             settled = Settled(Outcome.UNKNOWN)
         self._journal.stored(settled.events)
-        self._give(sig.Transacted(tag, settled.outcome, settled.revision))
+        self._inbox.give(sig.Transacted(tag, settled.outcome, settled.revision))
 
     def _failed(self, error: StoreError) -> None:
         text = str(error)
@@ -101,7 +133,7 @@ class Scribe:
                 await asyncio.sleep(WAKE_PAUSE_S)
                 continue
             self._read_done.clear()
-            self._give(sig.StoreStirred())
+            self._inbox.give(sig.StoreStirred())
             # Until it has been read, the same change would wake again at once.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WAKE_PAUSE_S):

@@ -53,16 +53,22 @@ class StateDir:
                 f"A daemon uses {path} already: member {member!r} runs on this machine. "
                 f"Stop it first, or give this one its own --state-dir."
             ) from None
-        self.machine = self._identity(cluster_id, member)
+        try:
+            self.machine = self._identity(cluster_id, member)
+        except BaseException:
+            self.close()
+            raise
 
     def _identity(self, cluster_id: str, member: str) -> str:
         file = self.path / IDENTITY
         try:
             text = file.read_bytes()
         except FileNotFoundError:
-            fresh = StoredIdentity(cluster_id=cluster_id, member=member, machine=secrets.token_hex(8))
-            write_durably(file, msgspec.json.encode(fresh))
-            return fresh.machine
+            return self._first_identity(file, cluster_id, member)
+        except OSError as error:
+            raise StateError(
+                f"{file} can not be read: {error.strerror}. It must belong to the user that runs Standfast."
+            ) from error
         try:
             stored = msgspec.json.decode(text, type=StoredIdentity)
         except msgspec.MsgspecError as error:
@@ -76,6 +82,17 @@ class StateDir:
                 f"{cluster_id}. Name the right directory with --state-dir."
             )
         return stored.machine
+
+    def _first_identity(self, file: Path, cluster_id: str, member: str) -> str:
+        fresh = StoredIdentity(cluster_id=cluster_id, member=member, machine=secrets.token_hex(8))
+        try:
+            write_durably(file, msgspec.json.encode(fresh))
+        except OSError as error:
+            raise StateError(
+                f"{file} can not be written: {error.strerror}. Make room there, or let the directory belong to the "
+                f"user that runs Standfast."
+            ) from error
+        return fresh.machine
 
     def close(self) -> None:
         """Give the lock back."""
