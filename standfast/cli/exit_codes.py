@@ -25,13 +25,16 @@ def exit_codes_table() -> list[ExitCode]:
         ExitCode(INTERRUPTED, "interrupted", "Ctrl-C."),
         ExitCode(BROKEN_PIPE, "broken pipe", "The reader of the output had enough."),
     ]
-    for kind in StandfastError.__subclasses__():
-        if kind.__module__ != StandfastError.__module__:
-            continue
+    for kind in _drawn(StandfastError):
         meaning = (kind.__doc__ or "").strip().splitlines()[0]
-        kinds = [f"{sub.__name__}: {(sub.__doc__ or '').strip()}" for sub in kind.__subclasses__()]
+        kinds = [f"{sub.__name__}: {(sub.__doc__ or '').strip()}" for sub in _drawn(kind)]
         rows.append(ExitCode(kind.exit_code, kind.__name__, " ".join(kinds or [meaning])))
     return sorted(rows, key=lambda row: row.code)
+
+
+def _drawn(kind: type[StandfastError]) -> list[type[StandfastError]]:
+    """The classes right below, as drawn in errors.py; modules that happen to be loaded may have finer ones."""
+    return [sub for sub in kind.__subclasses__() if sub.__module__ == StandfastError.__module__]
 
 
 def markdown() -> str:
