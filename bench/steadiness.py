@@ -42,8 +42,7 @@ async def measure(profile: str, minutes: float) -> dict[str, Any]:
             await lab.until_whole()
             await lab.until_running("orders")
             before = await told(lab)
-            for _ in range(os.cpu_count() or 1):
-                hogs.append(await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass"))
+            hogs = [await busy() for _ in range(os.cpu_count() or 1)]
             await asyncio.sleep(60 * minutes)
             after = await told(lab)
         finally:
@@ -52,6 +51,11 @@ async def measure(profile: str, minutes: float) -> dict[str, Any]:
                 await hog.wait()
             lab.kill()
     return {"profile": profile, "minutes": minutes, **{str(kind): after[kind] - before[kind] for kind in ALARMS}}
+
+
+async def busy() -> asyncio.subprocess.Process:
+    """A process that keeps a processor busy."""
+    return await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
 
 
 async def told(lab: Lab) -> Counter[str]:

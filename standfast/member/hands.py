@@ -8,6 +8,7 @@ from typing import Protocol
 
 from standfast.errors import StandfastError
 from standfast.member.warden_client import Warden
+from standfast.member.warden_protocol import Cause
 from standfast.member.warden_reports import (
     Exited,
     Launched,
@@ -21,6 +22,7 @@ from standfast.member.warden_reports import (
     ToDaemon,
     WardenGone,
 )
+from standfast.quorum.runs import ENDED_BY_LEASE
 
 NO_WARDEN = "no_warden"
 START_AGAIN_S = 1.0
@@ -144,6 +146,8 @@ class Hands:
 
 def exit_code(report: Exited) -> str:
     """How a queue manager ended, as a short word."""
+    if report.cause is Cause.LEASE:
+        return ENDED_BY_LEASE
     if report.signal is not None:
         return f"signal_{report.signal}"
     return f"exit_{report.exit_code}" if report.exit_code is not None else str(report.cause)

@@ -93,7 +93,7 @@ class Scribe:
             return
         self._require_ours(view)
         self.read_ms = (boottime_ns() - began) / NS_PER_MS
-        self.trouble = ""
+        self._answered()
         self._inbox.give(sig.ViewRead(view))
         self._read_done.set()
         if view.newest > known.newest:
@@ -118,11 +118,16 @@ class Scribe:
         self._inbox.give(sig.Transacted(tag, settled.outcome, settled.revision))
 
     def _failed(self, error: StoreError) -> None:
-        text = str(error)
-        if text != self.trouble:
+        """Tell the log once for each time of trouble."""
+        if not self.trouble or isinstance(error, StoreFatal):
             log = _log.error if isinstance(error, StoreFatal) else _log.warning
-            log("store: %s", text)
-        self.trouble = text
+            log("store: %s", error)
+        self.trouble = str(error)
+
+    def _answered(self) -> None:
+        if self.trouble:
+            _log.info("store: it answers again")
+        self.trouble = ""
 
     async def watch(self) -> None:
         """Tell the core whenever the store may have changed; for ever."""

@@ -112,8 +112,8 @@ def existing_context(spec: StoreSpec) -> ssl.SSLContext | None:
             context.load_cert_chain(spec.cert_file, spec.key_file)
     except (OSError, ssl.SSLError) as error:
         raise KeyFileError(
-            f"A certificate for the store can not be used ({spec.ca_file}, {spec.cert_file}): {error}. Correct ca_file, "
-            f"cert_file and key_file in [store]."
+            f"A certificate for the store can not be used ({spec.ca_file}, {spec.cert_file}): {error}. Correct "
+            f"ca_file, cert_file and key_file in [store]."
         ) from error
     return context
 

@@ -135,7 +135,7 @@ class Keeper:
         run = self._run(qm, epoch)
         if run is None or not run.alive:
             return
-        if run.state is not RunState.STOPPING:
+        if run.unasked(code):
             run.told.append(self._failure(qm, epoch, code))
         run.ended(code, now_ns)
 

@@ -17,6 +17,8 @@ from standfast.model.events import Event
 from standfast.model.records import Assignment
 
 NS_PER_S = 1_000_000_000
+ENDED_BY_LEASE = "lease"
+"""The code of an end that the warden brought about because the lease ran out: nobody's fault here."""
 FIRST_PAUSE_NS = 200_000_000
 """Pause before the second restart in the window; doubled for each one after it. The first is immediate."""
 
@@ -112,11 +114,15 @@ class Run:
 
     def ended(self, code: str, now_ns: int) -> None:
         """Nothing of it is left. Whatever nobody asked for counts against it."""
-        own_fault = self.state is not RunState.STOPPING or self.stop_reason is StopReason.UNRESPONSIVE
+        own_fault = self.unasked(code) or self.stop_reason is StopReason.UNRESPONSIVE
         self.enter(RunState.IDLE, now_ns)
         self.stop_reason = StopReason.NONE
         if own_fault:
             self._blame(code, now_ns)
+
+    def unasked(self, code: str) -> bool:
+        """Whether an end with this code would come from the queue manager itself."""
+        return self.state is not RunState.STOPPING and code != ENDED_BY_LEASE
 
     def _blame(self, code: str, now_ns: int) -> None:
         window_ns = int(self.spec.restart_window_s * NS_PER_S)
