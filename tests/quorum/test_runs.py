@@ -3,13 +3,14 @@
 import pytest
 
 from standfast.model.cluster import QueueManagerSpec, StorageSpec
+from standfast.model.records import Assignment
 from standfast.quorum.runs import ENDED_BY_LEASE, NS_PER_S, Run, RunState, StopReason
 
 SPEC = QueueManagerSpec(name="q", kind="nats", port=1, storage=StorageSpec(path="/q"), restart_limit=2)
 
 
 def serving() -> Run:
-    run = Run(SPEC, 1, 0)
+    run = Run(SPEC, Assignment(qm="q", epoch=1), 0)
     run.enter(RunState.SERVING, 0)
     return run
 
