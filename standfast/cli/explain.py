@@ -1,0 +1,138 @@
+"""`standfast explain`: what a short word in a log, an event or a status means, and what to do.
+
+The tables of docs/operations.md and docs/storage.md are made here too, so that terminal and documents never differ.
+"""
+
+import difflib
+import re
+from enum import StrEnum
+
+import click
+from msgspec import Struct
+
+from standfast.cli.examples import example
+from standfast.cli.screen import Column, as_json, console, hanging, show, table
+from standfast.errors import UsageError
+from standfast.model.events import CATALOGUE
+from standfast.storage.refusal import MEANINGS
+
+_LOG = "Read RUN_DIR/MEMBER/queue-managers/NAME/output.log on that member."
+
+
+class Sort(StrEnum):
+    """What kind of word it is."""
+
+    EVENT = "event"
+    REFUSAL = "refusal"  # of a launch; also the `code` of qm_failed
+    END = "end"  # how a queue manager ended; the `code` of qm_failed and the reason of qm_released
+
+
+class Word(Struct, frozen=True, kw_only=True):
+    """One word.
+
+    Attributes:
+        word: as it is shown.
+        sort: what kind of word.
+        severity: of an event; empty for others.
+        meaning: what happened.
+        action: what to do next.
+    """
+
+    word: str
+    sort: Sort
+    severity: str = ""
+    meaning: str
+    action: str
+
+
+def _end(word: str, meaning: str, action: str) -> Word:
+    return Word(word=word, sort=Sort.END, meaning=meaning, action=action)
+
+
+ENDS = (
+    _end("exit_N", "Its main process ended by itself with exit code N.", _LOG),
+    _end(
+        "signal_N",
+        "Its main process was ended by signal N.",
+        f"After 9 that nobody sent, look for the kernel's out-of-memory killer. {_LOG}",
+    ),
+    _end(
+        "start_timeout",
+        "It did not answer within start_timeout_s of its start.",
+        f"{_LOG} If it needs longer, raise start_timeout_s.",
+    ),
+    _end("no_answer", "It answered no question for some seconds, though its process was there.", _LOG),
+    _end(
+        "warden_gone", "The member's warden died, and the queue manager with it.", "Read warden.log in RUN_DIR/MEMBER."
+    ),
+    _end("no_warden", "The member's warden was just being replaced.", "Nothing to do: it is started again."),
+    _end("MachineError", "The driver found no program to run.", "Run `standfast check` on that member."),
+    _end("KeyFileError", "The driver could not use the password file.", "Run `standfast check` on that member."),
+)
+
+
+def words() -> tuple[Word, ...]:
+    """Every word that there is."""
+    events = (
+        Word(word=kind, sort=Sort.EVENT, severity=entry.severity, meaning=entry.meaning, action=entry.action)
+        for kind, entry in CATALOGUE.items()
+    )
+    refusals = (
+        Word(word=code, sort=Sort.REFUSAL, meaning=found.meaning, action=found.action)
+        for code, found in MEANINGS.items()
+    )
+    return (*events, *refusals, *ENDS)
+
+
+def lookup(text: str) -> Word:
+    """The word of that text; `exit_3` finds `exit_N`. Raises UsageError, naming the nearest, when there is none."""
+    known = {word.word: word for word in words()}
+    plain = text.strip().replace(" ", "_").replace("-", "_")
+    found = known.get(plain) or known.get(re.sub(r"_\d+$", "_N", plain))
+    if found is not None:
+        return found
+    near = difflib.get_close_matches(plain, known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else "`standfast explain` lists all."
+    raise UsageError(f"The word {text!r} is unknown. {hint}")
+
+
+def events_markdown() -> str:
+    """The table of events for docs/operations.md."""
+    rows = [f"| `{w.word}` | {w.severity} | {w.meaning} | {w.action} |" for w in words() if w.sort is Sort.EVENT]
+    return "\n".join(("| event | severity | what happened | what to do |", "|---|---|---|---|", *rows)) + "\n"
+
+
+def ends_markdown() -> str:
+    """The table of ends for docs/operations.md."""
+    rows = [f"| `{end.word}` | {end.meaning} | {end.action} |" for end in ENDS]
+    return "\n".join(("| code | what happened | what to do |", "|---|---|---|", *rows)) + "\n"
+
+
+def refusals_markdown() -> str:
+    """The table of refusals for docs/storage.md."""
+    rows = [
+        f"| `{code}` | {found.meaning} | {found.action} | {'yes' if found.passing else 'no'} |"
+        for code, found in MEANINGS.items()
+    ]
+    return "\n".join(("| code | what happened | what to do | may pass by itself |", "|---|---|---|---|", *rows)) + "\n"
+
+
+@click.command(
+    short_help="What an event or a code means, and what to do.",
+    epilog=example("standfast explain member_evicted", "standfast explain locked", "standfast explain exit_1"),
+)
+@click.argument("word", required=False)
+@click.option("--json", "json_", is_flag=True, help="Print JSON.")
+def explain(word: str | None, *, json_: bool) -> None:
+    """What an event or a code means, and what to do. Without WORD: all of them."""
+    found = (lookup(word),) if word else words()
+    if json_:
+        as_json(found)
+    elif word:
+        shown = found[0]
+        label = f"{shown.sort}, {shown.severity}" if shown.severity else shown.sort
+        show(*hanging(shown.word, f"({label})  {shown.meaning} {shown.action}", console().width, "bold"))
+    else:
+        columns = (Column("WORD"), Column("SORT", spare=2), Column("SEVERITY", spare=1), Column("MEANING", note=True))
+        rows = ([one.word, one.sort, one.severity, one.meaning] for one in found)
+        show(*table(columns, rows, console().width))
