@@ -79,16 +79,16 @@ async def playing(director: Director, acts: Sequence[Act], title: str) -> DrillR
 
 
 async def _show(live: Live, director: Director, title: str, acts: int) -> None:
-    told, played = None, 0
+    told = 0
     while True:
-        if director.act is not told:
-            played += director.act is not None
-            told = director.act
-            if told and not live.console.is_terminal:
-                live.console.print(f"{played}/{acts} {told.title}")
         if live.console.is_terminal:
-            step = f"{played}/{acts} {told.title}" if told else "steady load"
+            act = director.act
+            step = f"{len(director.begun)}/{acts} {act.title}" if act else "steady load"
             live.update(view(director, title, step, await _report(director)), refresh=True)
+        else:
+            for act in director.begun[told:]:
+                told += 1
+                live.console.print(f"{told}/{acts} {act.title}")
         await asyncio.sleep(REFRESH_S)
 
 

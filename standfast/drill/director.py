@@ -59,6 +59,7 @@ class Director:
         chronicle: the cluster's own account.
         ticks: of the load, newest last.
         act: what is being played, for a live view; None between acts.
+        begun: every act so far, the present one included.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Director:
         self.chronicle = Chronicle(reach, qm)
         self.ticks: list[Tick] = []
         self.act: Act | None = None
+        self.begun: list[Act] = []
 
     async def play(self, acts: Sequence[Act]) -> DrillResult:
         """Play all acts; raises MachineError when cluster or load can not be used at all."""
@@ -116,6 +118,7 @@ class Director:
 
     async def _play_one(self, act: Act) -> None:
         self.act = act
+        self.begun.append(act)
         try:
             await act.play(self.stage)
         except StandfastError as error:
