@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from standfast.member.snapshot import Snapshot
 from standfast.model.cluster import Role
 from standfast.model.records import MemberState, Orders, Phase
 from standfast.model.timing import Timing
@@ -71,6 +72,10 @@ class CanStop(Struct, frozen=True, tag_field="do", tag="can_stop"):
     member: str
 
 
+class TakeSnapshot(Struct, frozen=True, tag_field="do", tag="snapshot"):
+    """What the member knows, with all that the deciders need; answered by Snapshot."""
+
+
 class Freeze(Struct, frozen=True, tag_field="do", tag="freeze"):
     """Suspend takeovers and moves; answered by OrderResult."""
 
@@ -81,7 +86,7 @@ class Thaw(Struct, frozen=True, tag_field="do", tag="thaw"):
 
 ORDERS = (Move, Drain, Undrain, Freeze, Thaw)
 """Requests that change something."""
-Request = Hello | Status | Events | Move | Drain | Undrain | CanStop | Freeze | Thaw
+Request = Hello | Status | Events | Move | Drain | Undrain | CanStop | Freeze | Thaw | TakeSnapshot
 
 # ---------------------------------------------------------------- answers
 
@@ -276,7 +281,7 @@ class StatusReport(Struct, frozen=True, kw_only=True, tag_field="is", tag="statu
     notices: tuple[Notice, ...] = ()
 
 
-Response = Welcome | OrderResult | SafetyReport | EventLine | End | Failed | StatusReport
+Response = Welcome | OrderResult | SafetyReport | EventLine | End | Failed | StatusReport | Snapshot
 
 # ---------------------------------------------------------------- what a report means
 

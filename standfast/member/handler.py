@@ -18,6 +18,7 @@ from standfast.member.control_protocol import (
     Response,
     SafetyReport,
     Status,
+    TakeSnapshot,
     Thaw,
     Undrain,
     Welcome,
@@ -64,6 +65,8 @@ class MemberHandler:
         """Answer everything but Events; raises UsageError for a member that does not exist."""
         if type(request) in _ORDERS:
             return OrderResult(await self._order(_ORDERS[type(request)](request)))
+        if isinstance(request, TakeSnapshot):
+            return self._reporter.snapshot()
         report = self._reporter.status()
         if isinstance(request, CanStop):
             if request.member not in {m.name for m in self._cluster.members}:

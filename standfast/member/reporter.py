@@ -12,6 +12,7 @@ from standfast.member.control_protocol import (
     StatusReport,
     StoreReport,
 )
+from standfast.member.snapshot import Snapshot, take
 from standfast.model.cluster import Cluster, MemberSpec
 from standfast.model.records import Assignment
 from standfast.ports import LinkCounters, boottime_ns
@@ -81,6 +82,10 @@ class Reporter:
             orders=core.view.orders.record,
             notices=(*self.notices.values(), *self._knocks(), *self._differences()),
         )
+
+    def snapshot(self) -> Snapshot:
+        """Everything that the deciders need to know now."""
+        return take(self._core, boottime_ns(), time.time_ns() // NS_PER_MS, self._store.leader)
 
     def _by_name(self) -> list[MemberSpec]:
         return sorted(self._cluster.members, key=lambda m: m.name)
