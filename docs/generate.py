@@ -1,0 +1,62 @@
+"""Fills the generated parts of the documents from the code. Run it as `python docs/generate.py`.
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. A test compares all of them.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from standfast.cli.explain import ends_markdown, events_markdown, refusals_markdown
+from standfast.managers.registry import DRIVERS
+from standfast.model.timing import PROFILES
+
+DOCS = Path(__file__).parent
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def profiles() -> str:
+    """Each profile's values, and its timeline in milliseconds."""
+    names = list(PROFILES)
+    heads = "".join(f" {name} |" for name in names)
+    lines = [f"| value |{heads}", "|---|" + "---:|" * len(names)]
+    values = ("interval_ms", "in_doubt_after", "evict_after", "graceful_ms", "kill_ms")
+    lines += ["| `" + key + "` |" + "".join(f" {getattr(PROFILES[name], key)} |" for name in names) for key in values]
+    lines += ["", f"| after the last acknowledged heartbeat, in ms |{heads}", "|---|" + "---:|" * len(names)]
+    timelines = [PROFILES[name].timeline() for name in names]
+    for steps in zip(*timelines, strict=True):
+        lines.append(f"| {steps[0][1]} |" + "".join(f" {at_ms:,} |" for at_ms, _ in steps))
+    return "\n".join(lines) + "\n"
+
+
+def drivers() -> str:
+    """Each driver with what an acknowledgement is worth, and its options."""
+    lines = ["| kind | durability | what an acknowledgement is worth | options |", "|---|---|---|---|"]
+    for kind, driver in DRIVERS.items():
+        options = ", ".join(f"`{name}`" for name in sorted(driver.option_names))
+        lines.append(f"| `{kind}` | `{driver.durability}` | {driver.durability_note} | {options} |")
+    return "\n".join(lines) + "\n"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "profiles": profiles,
+    "drivers": drivers,
+    "events": events_markdown,
+    "ends": ends_markdown,
+    "refusals": refusals_markdown,
+}
+
+
+def filled(text: str) -> str:
+    """The document with its generated parts as they must be; raises KeyError for a part that nobody makes."""
+    return _PART.sub(lambda found: found[1] + PARTS[found[2]]() + found[3], text)
+
+
+def main() -> None:
+    """Fill all documents."""
+    for page in sorted(DOCS.glob("*.md")):
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
