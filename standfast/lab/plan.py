@@ -56,6 +56,7 @@ def plan(
     restart_limit: int = 3,
 ) -> Cluster:
     """Write cluster file, keys and directories of a new lab; raises MachineError when the directory holds one."""
+    directory = directory.absolute()  # as the cluster file must name the storage
     if (directory / CLUSTER_FILE).exists():
         raise MachineError(f"{directory} holds a lab already. Take it down first: standfast lab down {directory}")
     roles = [(name, Role.DATA) for name in data] + [(name, Role.WITNESS) for name in witnesses]
