@@ -88,3 +88,8 @@ class Prospect(Struct, frozen=True, kw_only=True):
     def all_run(self) -> bool:
         """Whether every queue manager runs at the end, for good."""
         return self.at_rest and all(qm.runs_on is not None for qm in self.queue_managers)
+
+    @property
+    def survives_one_more(self) -> bool:
+        """Whether every queue manager runs and any one further member could be lost without cost."""
+        return self.all_run and not self.weak_points

@@ -21,7 +21,7 @@ from standfast.model.records import ORDERS_KEY, MemberState, Orders
 from standfast.model.timing import lapse_ns
 from standfast.model.view import View
 from standfast.quorum import signals as sig
-from standfast.quorum.can_stop import Situation, weak_points
+from standfast.quorum.can_stop import Cost, Reason, Situation, weak_points
 from standfast.quorum.core import Core
 from standfast.quorum.placement import candidates
 from standfast.quorum.runs import StopReason
@@ -49,8 +49,7 @@ STOP_NS = NS_PER_MS
 def what_if(snapshot: Snapshot, supposed: Supposition) -> Prospect:
     """What would follow. Raises Broken when the cores break a promise: a defect of Standfast, not of the cluster."""
     play = Play(snapshot)
-    unlike = play.warm_up()
-    at_rest = play.rest()
+    unlike, at_rest = play.warm_up(), play.rest()
     under_way = play.begin_after_heartbeat(supposed)
     was_on = play.runs_on()
     play.strike(supposed)
@@ -61,9 +60,43 @@ def what_if(snapshot: Snapshot, supposed: Supposition) -> Prospect:
         members=tuple(play.member_ends()),
         queue_managers=tuple(play.queue_manager_ends(was_on)),
         at_rest=at_rest,
-        weak_points=tuple(weak_points(play.situation())),
+        weak_points=tuple(_weak_points(snapshot, supposed, play)),
         unlike=unlike,
     )
+
+
+def _weak_points(snapshot: Snapshot, supposed: Supposition, play: "Play") -> Iterator[Reason]:
+    """Members whose further loss would cost something.
+
+    The arithmetic of can_stop takes for granted that who is up reaches everybody who is. Where that is not so, a loss
+    that it finds harmless is played.
+    """
+    situation = play.situation()
+    found = {reason.subject: reason for reason in weak_points(situation)}
+    torn = any(situation.up - {end.name, *end.hears} for end in play.member_ends() if end.name in situation.up)
+    for name in sorted(situation.up):
+        reason = found.get(name) or (_loss(snapshot, supposed, name) if torn else None)
+        if reason is not None:
+            yield reason
+
+
+def _loss(snapshot: Snapshot, supposed: Supposition, name: str) -> Reason | None:
+    """What the loss of that member would cost after what is supposed, or None."""
+    play = Play(snapshot)
+    play.warm_up()
+    play.rest()
+    play.begin_after_heartbeat(supposed)
+    play.strike(supposed)
+    play.rest()
+    ran = play.runs_on()
+    play.strike(Supposition(lose=(name,)))
+    play.rest()
+    if not ran.keys() - play.runs_on().keys():
+        return None
+    up = play.situation().up
+    if not up:
+        return Reason(Cost.NO_MAJORITY, name, 0, snapshot.cluster.majority)
+    return Reason(Cost.FROZEN if play.situation().frozen else Cost.NOWHERE_TO_RUN, name, 0, 1)
 
 
 # ---------------------------------------------------------------- the parts, at their best
