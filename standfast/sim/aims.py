@@ -13,8 +13,8 @@ from standfast.sim.world import NS_PER_MS
 AIMS: dict[str, float] = {
     "ack": 0.01,
     "vote": 2.0,
-    "stopped": 1.5,
-    "launch": 0.5,
+    "stopped": 2.5,
+    "launch": 1.0,
     "ask evict": 1.0,
     "ask back": 1.0,
     "ask doubt": 0.7,
@@ -30,7 +30,7 @@ AIMS: dict[str, float] = {
     "did release": 0.5,
     "did doubt": 0.8,
     "did back": 0.8,
-    "did join": 0.3,
+    "did join": 0.6,
     "did place": 0.4,
 }
 """Moments, and the usual weight of a fault at each: `ask X`: X is about to be written; `did X`: the store has it."""
@@ -51,6 +51,8 @@ class Aims:
 
     def acknowledged(self, machine: Machine, about: str) -> None:
         """An acknowledgement was just sent."""
+        if self._faults.awaited == about:
+            self._world.after(self._world.between(0, NS_PER_MS), self._faults.let_go)
         self._acks -= 1
         if self._acks < 0:
             self._acks = self._countdown()
@@ -71,12 +73,12 @@ class Aims:
 
     def _aim(self, name: str, machine: Machine, about: str) -> None:
         world = self._world
-        action = world.rng.choice(ACTIONS)
+        action = world.rng.choice(OF_A_MOMENT.get(name, ACTIONS))
         interval_ns = self._faults.around.cluster.timing.interval_ns
         delay_ns = world.rng.choice([0, 0, 0, NS_PER_MS // 2, 3 * NS_PER_MS, 12 * NS_PER_MS, interval_ns])
         world.coverage[f"aimed at: {name}"] += 1
         world.coverage[f"aimed: {action.__name__.strip('_').replace('_', ' ')}"] += 1
-        if delay_ns:
+        if delay_ns and action not in {_hold, _pause_past_the_lease}:
             self._faults.later(world.between(0, delay_ns), self._act, action, machine, about, name)
         else:
             self._act(action, machine, about, name)
@@ -103,6 +105,10 @@ def _short(f: Faults) -> int:
 
 def _pause(f: Faults, machine: Machine, _: str) -> None:
     f.pause(machine, f.world.rng.choice([_short(f), f.span()]))
+
+
+def _pause_past_the_lease(f: Faults, machine: Machine, _: str) -> None:
+    f.pause(machine, int(f.term_ns * f.world.rng.uniform(0.8, 1.3)))
 
 
 def _pause_subject(f: Faults, _: Machine, subject: str) -> None:
@@ -155,7 +161,7 @@ def _heal_and_pause_coordinator(f: Faults, machine: Machine, subject: str) -> No
 
 
 def _heal_all(f: Faults, _: Machine, __: str) -> None:
-    f.heal(set(f.around.network.cut))
+    f.heal(f.around.network.cut | f.around.network.filtered)
 
 
 def _cut_subject(f: Faults, machine: Machine, subject: str) -> None:
@@ -172,6 +178,27 @@ def _roll_on(f: Faults, machine: Machine, subject: str) -> None:
 
 def _slow_store(f: Faults, _: Machine, __: str) -> None:
     f.slow_store(f.span())
+
+
+def _hold(f: Faults, machine: Machine, subject: str) -> None:
+    """What is written now is carried out when the subject is acknowledged again.
+
+    Till then the writer is cut off, the other voters have restarted, and only they hear the subject again.
+    """
+    others = {m.id for m in f.machines if m.id not in {machine.id, subject}}
+    f.around.store.hold_next = True
+    f.cut(f.around_of(machine.id) | f.around_of(subject), 3 * f.term_ns)
+    for other in f.machines:
+        if other.id in others:
+            f.restart_daemon(other, _short(f))
+    f.later(int(f.term_ns * f.world.rng.uniform(0.9, 1.3)), _expect, f, others, subject)
+
+
+def _expect(f: Faults, others: set[str], subject: str) -> None:
+    f.heal({pair for other in others for pair in f.both(other, subject)})
+    f.slow_store(f.term_ns)
+    f.awaited = subject
+    f.later(f.term_ns, f.let_go)
 
 
 def _find(f: Faults, machine_id: str) -> Machine:
@@ -198,3 +225,12 @@ ACTIONS: tuple[Action, ...] = (
     _roll_on,
     _slow_store,
 )
+
+OF_A_MOMENT: dict[str, tuple[Action, ...]] = {
+    "launch": (*ACTIONS, *(_pause_past_the_lease,) * 6),
+    "did join": (*ACTIONS, *(_isolate,) * 8),
+    "vote": (*ACTIONS, *(_heal_subject,) * 8),
+    "stopped": (*ACTIONS, *(_heal_all,) * 12),
+    "ask evict": (*ACTIONS, *(_hold,) * 4),
+}
+"""Where some actions are of more use than elsewhere."""

@@ -11,8 +11,9 @@ from standfast.sim.aims import AIMS
 from standfast.sim.draws import Mood
 from standfast.sim.faults import FAULTS
 
-OUT_OF_REACH = frozenset({EventKind.QM_STOP_STUCK})
-"""A process that outlives SIGKILL: against the assumption under which the lease's end is promised."""
+OUT_OF_REACH = frozenset({EventKind.QM_STOP_STUCK, EventKind.STORE_RESTORED})
+"""A process that outlives SIGKILL: against the assumption under which the lease's end is promised. A restore: no member
+runs while it is done."""
 ASKED_WRONGLY = frozenset(
     {Verdict.NO_SUCH_QUEUE_MANAGER, Verdict.NO_SUCH_MEMBER, Verdict.NOT_A_DATA_MEMBER, Verdict.ALREADY_SO}
 )

@@ -155,6 +155,7 @@ def _temper(rng: random.Random, term_ns: int) -> Temper:
 
 def _manners(rng: random.Random) -> Manners:
     return Manners(
+        launch_ns=rng.choice([1, 1, 5, 20]) * NS_PER_MS,
         ready_ns=rng.choice([(10 * NS_PER_MS, 50 * NS_PER_MS), (50 * NS_PER_MS, 1000 * NS_PER_MS)]),
         stop_ns=rng.choice([(2 * NS_PER_MS, 20 * NS_PER_MS), (50 * NS_PER_MS, 800 * NS_PER_MS)]),
         never_ready=rng.choice([0, 0, 0.02, 0.1]),

@@ -24,7 +24,8 @@ FAULTS: dict[str, float] = {
     "empty disk": 0.7,
     "pause daemon": 2.0,
     "freeze machine": 1.0,
-    "namesake": 0.3,
+    "namesake": 0.5,
+    "namesake behind a cut": 0.7,
     "store away": 0.7,
     "store slow": 0.7,
     "crash queue manager": 1.0,
@@ -42,6 +43,8 @@ FAULTS: dict[str, float] = {
 
 SPANS = (0.03, 0.2, 0.5, 0.9, 1.0, 1.1, 1.5, 3.0, 6.0)
 """How long things last, in terms; each is drawn from +-15 % around one of these."""
+HELD_TERMS = 3
+"""Longest time for which a transaction is held back on purpose."""
 
 
 class Faults:
@@ -57,13 +60,16 @@ class Faults:
         self._gap_ns = gap_ns
         self._burst_until_ns = 0
         self._tickets = 0
+        self._filters = self.world.rng.choice([0.0, 0.3, 0.8])
         kinds = [(name, weight) for name, weight in weights.items() if weight > 0]
         self._names = [name for name, _ in kinds]
         self._weights = [weight for _, weight in kinds]
         self._home = [m for m in machines if m.id == m.name]
         self._temper = around.store.temper
         self._latency_ns = self._temper.latency_ns
-        self.echo_ns = self._temper.deadline_ns + self._temper.late_ns
+        self.awaited = ""
+        """The next acknowledgement of this machine lets go what the store holds back."""
+        self.echo_ns = self._temper.deadline_ns + max(self._temper.late_ns, HELD_TERMS * self.term_ns)
         """How long after their end faults may still be heard of: transactions that are committed late."""
 
     # ------------------------------------------------------------ when
@@ -109,17 +115,24 @@ class Faults:
     # ------------------------------------------------------------ network
 
     def cut(self, pairs: set[tuple[str, str]], span_ns: int) -> None:
-        """Let nothing pass between these (from, to) for a while."""
-        self.world.say("net", "cut " + " ".join(f"{a}>{b}" for a, b in sorted(pairs)))
-        self.around.network.cut |= pairs
+        """Let nothing, or no datagram, pass between these (from, to) for a while."""
+        network, filtered = self.around.network, self.world.chance(self._filters)
+        self.world.coverage["cut for datagrams alone" if filtered else "cut"] += 1
+        self.world.say("net", ("filter " if filtered else "cut ") + " ".join(f"{a}>{b}" for a, b in sorted(pairs)))
+        if filtered:
+            network.filtered |= pairs
+        else:
+            network.cut |= pairs
         self.later(span_ns, self.heal, pairs)
 
     def heal(self, pairs: set[tuple[str, str]]) -> None:
         """Let everything pass between these."""
-        healed = pairs & self.around.network.cut
+        network = self.around.network
+        healed = pairs & (network.cut | network.filtered)
         if healed:
             self.world.say("net", "heal " + " ".join(f"{a}>{b}" for a, b in sorted(healed)))
-            self.around.network.cut -= healed
+            network.cut -= healed
+            network.filtered -= healed
 
     def both(self, one: str, other: str) -> set[tuple[str, str]]:
         """Both directions between two machines."""
@@ -177,7 +190,7 @@ class Faults:
             at_ns += self.world.between(self._timing.interval_ns, self._timing.in_doubt_ns * 3)
 
     def _heal(self) -> None:
-        self.heal(set(self.around.network.cut))
+        self.heal(self.around.network.cut | self.around.network.filtered)
 
     # ------------------------------------------------------------ machines
 
@@ -237,8 +250,30 @@ class Faults:
 
     def _namesake(self) -> None:
         """Another machine with the name of one of the members, alive for a while beside it."""
-        if any(map(self.foreign, self.machines)):
+        self._twin(self.span() + self.span())
+
+    def _namesake_behind_a_cut(self) -> None:
+        """A member is replaced while it lives on behind a cut, at the end of a chain of two that still hear it."""
+        twin = self._twin(self.term_ns * 9)
+        if twin is None:
             return
+        rng = self.world.rng
+        others = [m.id for m in self._home if m.id != twin[0]]
+        rng.shuffle(others)
+        if rng.choice([True, False]):
+            self.cut(self.around_of(twin[0]), int(self.term_ns * rng.uniform(1.0, 5.0)))
+        self.later(int(self.term_ns * rng.uniform(0.5, 4.0)), self._chain, twin[0], others[0], others[1])
+
+    def _chain(self, first: str, second: str, third: str) -> None:
+        """The first is heard by the second alone, and the second by the third too."""
+        links = self.both(first, second) | (self.both(second, third) if len(self._home) > len("abw") else set())
+        self.heal(links)
+        self.cut((self.around_of(first) | self.around_of(second)) - links, self.span() + 2 * self.term_ns)
+
+    def _twin(self, span_ns: int) -> tuple[str, str] | None:
+        """Start a machine with the name of another: the ids of both, or None when there is a foreign one already."""
+        if any(map(self.foreign, self.machines)):
+            return None
         twin = self.world.rng.choice(self._home)
         same = [m for m in self.machines if m.name == twin.name and m is not twin]
         machine = same[0] if same else Machine(self.around, twin.name + "'", twin.name, twin.skew, twin.manners)
@@ -247,9 +282,15 @@ class Faults:
             self.around.network.nodes[twin.name].append(machine)
         machine.power_on()
         self.later(self.world.between(0, self.term_ns), machine.start)
-        self.later(self.span() + self.span(), machine.power_off)
+        self.later(span_ns, machine.power_off)
+        return twin.id, machine.id
 
     # ------------------------------------------------------------ store
+
+    def let_go(self) -> None:
+        """Let the store carry out what it holds back."""
+        self.awaited = ""
+        self.around.store.let_go()
 
     def _store_away(self) -> None:
         self.around.store.away = True

@@ -1,4 +1,8 @@
-"""Datagrams between machines: lost, late, doubled, overtaken, and cut in either direction."""
+"""Datagrams between machines: lost, late, doubled, overtaken, and cut in either direction.
+
+A cut lets nothing pass, connections to the store included; or it is one for datagrams alone (a firewall, a link of
+their own), so that a member that nobody hears may still read and write the store.
+"""
 
 from typing import Protocol
 
@@ -43,7 +47,7 @@ class Node(Protocol):
 class Network:
     """All machines by name (two may share one: a namesake) and the directed pairs that are cut."""
 
-    __slots__ = ("_jitter_ns", "_odd", "_random", "_sure_ns", "_world", "cut", "habits", "nodes")
+    __slots__ = ("_jitter_ns", "_odd", "_random", "_sure_ns", "_world", "cut", "filtered", "habits", "nodes")
 
     def __init__(self, world: World, cluster: Cluster) -> None:
         self._world = world
@@ -51,6 +55,8 @@ class Network:
         self.nodes: dict[str, list[Node]] = {m.name: [] for m in cluster.members}
         self.cut: set[tuple[str, str]] = set()
         """Pairs (from, to) of machine ids between which nothing passes in that direction."""
+        self.filtered: set[tuple[str, str]] = set()
+        """Pairs between which no datagram passes, though connections work."""
         self.behave(Habits())
 
     def behave(self, habits: Habits) -> None:
@@ -65,6 +71,8 @@ class Network:
         world = self._world
         for node in self.nodes[to]:
             if self.cut and (source, node.id) in self.cut:
+                continue
+            if self.filtered and (source, node.id) in self.filtered:
                 continue
             draw = self._random()
             if draw < self._odd:

@@ -113,6 +113,7 @@ class Stage:
         yield from (f"store: {kept.record} @{kept.revision}" for kept in view.members.values())
         yield from (f"store: {kept.record} @{kept.revision}" for kept in view.assignments.values())
         yield f"cut: {' '.join(f'{a}>{b}' for a, b in sorted(self.network.cut)) or 'nothing'}"
+        yield f"filtered: {' '.join(f'{a}>{b}' for a, b in sorted(self.network.filtered)) or 'nothing'}"
         for machine in self.machines:
             yield self._state(machine)
 
@@ -149,6 +150,7 @@ class Stage:
         core |= set(rest[: self.cluster.majority - len(core)])
         well = set(core)
         self.network.cut.clear()
+        self.network.filtered.clear()
         for machine in self.machines:
             if machine.id in core:
                 continue

@@ -83,6 +83,9 @@ class Store:
         self.leader: str | None = cluster.rank[0]
         self.aim: Callable[[str, str], None] = lambda _machine, _tag: None
         """Told of each commit (machine that asked, tag) before the answer leaves."""
+        self.hold_next = False
+        """The next transaction is not carried out before `let_go`; its caller gives up meanwhile."""
+        self._held: Transact | None = None
         self._electing = False
         self._history: deque[View] = deque([self.view], maxlen=HISTORY)
 
@@ -162,7 +165,11 @@ class Store:
         world, temper = self._world, self.temper
         deadline_ns = world.now_ns + temper.deadline_ns
         draw = world.rng.random()
-        if draw < temper.lost_request:
+        if self.hold_next:
+            self.hold_next = False
+            self._held = effect
+            world.at(deadline_ns, self._unknown, client, effect.tag)
+        elif draw < temper.lost_request:
             world.coverage["store: request lost"] += 1
             world.at(deadline_ns, self._unknown, client, effect.tag)
         elif draw < temper.lost_request + temper.late:
@@ -175,6 +182,12 @@ class Store:
     def _unknown(self, client: Client, tag: str) -> None:
         self._world.coverage["store: outcome unknown"] += 1
         client.give(Transacted(tag, Outcome.UNKNOWN))
+
+    def let_go(self) -> None:
+        """Carry out the transaction that was held back, if there is one."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._late(held)
 
     def _late(self, effect: Transact) -> None:
         revision = self._commit(effect.transaction) if self._led() and not self.away else None

@@ -14,8 +14,6 @@ from standfast.quorum.signals import Exited, Input, Launched, LaunchRefused, Rea
 from standfast.sim.clock import Clock
 from standfast.sim.world import NS_PER_MS, World
 
-LAUNCH_NS = 20 * NS_PER_MS
-"""Longest time from the order to the moment the process begins: its storage is looked at in between."""
 REPORT_NS = 200_000
 """Longest time until the daemon hears of it."""
 
@@ -24,6 +22,7 @@ class Manners(Struct, kw_only=True):
     """How queue managers behave; times in nanoseconds, the others are probabilities per start.
 
     Attributes:
+        launch_ns: longest time from the order to the moment the process begins: its storage is looked at in between.
         ready_ns: (shortest, longest) time from start to serving.
         stop_ns: likewise for a graceful stop.
         never_ready: it never serves.
@@ -32,6 +31,7 @@ class Manners(Struct, kw_only=True):
         lives_ns: mean time until it crashes by itself; 0: it does not.
     """
 
+    launch_ns: int = 5 * NS_PER_MS
     ready_ns: tuple[int, int] = (20 * NS_PER_MS, 200 * NS_PER_MS)
     stop_ns: tuple[int, int] = (5 * NS_PER_MS, 100 * NS_PER_MS)
     never_ready: float = 0.0
@@ -104,7 +104,7 @@ class Warden:
     def launch(self, member: str, incarnation: int, qm: str, epoch: int) -> None:
         """Start a process, after a look at lease and storage; refuse it otherwise."""
         process = self._launching[qm] = Process(self.machine, member, incarnation, qm, epoch)
-        self._world.after(self._world.between(0, LAUNCH_NS), self._begin, process)
+        self._world.after(self._world.between(0, self.manners.launch_ns), self._begin, process)
 
     def _begin(self, process: Process) -> None:
         world = self._world

@@ -1,0 +1,273 @@
+"""Planted bugs: each replaces a line of the protocol in a copy of the package, and a simulator runs on that copy."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = Path(__file__).parents[2] / "standfast"
+NEEDED = ("__init__.py", "errors.py", "model", "quorum", "sim")
+
+HUNT = """
+import sys
+from standfast.sim.run import simulate
+members, minutes, first, seeds = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+for seed in range(first, first + seeds):
+    try:
+        found = simulate(seed, members, minutes)
+    except Exception as error:
+        print(seed, "crash: " + repr(error), flush=True)
+        break
+    if found.broken:
+        print(seed, found.broken + ": " + found.how, flush=True)
+        break
+"""
+
+
+class Edit(NamedTuple):
+    """A line of the package and what stands there instead; the original occurs exactly once."""
+
+    file: str
+    original: str
+    instead: str
+
+
+class Sabotage(NamedTuple):
+    """One planted bug: a single edit, or a pair where a second guard would hide the first."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    members: int = 3
+    minutes: float = 1.0
+    why_pair: str = ""
+
+
+class Find(NamedTuple):
+    """The seed that found it, after how many others, and which promise broke."""
+
+    seed: int
+    tried: int
+    broken: str
+
+
+def copy_package(folder: Path, edits: tuple[Edit, ...]) -> None:
+    """The package as the simulator needs it, with the edits."""
+    for name in NEEDED:
+        source, target = PACKAGE / name, folder / "standfast" / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    for edit in edits:
+        path = folder / "standfast" / edit.file
+        text = path.read_text()
+        assert text.count(edit.original) == 1, f"{edit.file} has {text.count(edit.original)} times {edit.original!r}"
+        path.write_text(text.replace(edit.original, edit.instead))
+
+
+def hunt(folder: Path, sabotage: Sabotage, seeds: int, first: int = 0) -> Find | None:
+    """The first seed in which the simulator sees a promise broken."""
+    copy_package(folder, sabotage.edits)
+    arguments = [str(sabotage.members), str(sabotage.minutes), str(first), str(seeds)]
+    done = subprocess.run(
+        [sys.executable, "-c", HUNT, *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=600
+    )
+    if not done.stdout:
+        return None
+    seed, _, broken = done.stdout.strip().partition(" ")
+    return Find(int(seed), int(seed) - first + 1, broken)
+
+
+_WARDEN_OFF = Edit("sim/warden.py", "        if not self._armed:", "        if False:")
+
+SABOTAGES = (
+    Sabotage(
+        "a voter acknowledges after its vote",
+        (Edit("quorum/grants.py", "if kept.revision <= self._promises.get(member, -1):", "if False:"),),
+    ),
+    Sabotage(
+        "a voter ignores drift",
+        (Edit("model/timing.py", "return term_ns + -(-term_ns // DRIFT_DIVISOR)", "return term_ns"),),
+    ),
+    Sabotage(
+        "one vote less than a majority evicts",
+        (Edit("quorum/coordinator.py", "votes >= self._majority else", "votes >= self._majority - 1 else"),),
+    ),
+    Sabotage(
+        "a vote is counted twice",
+        (Edit("quorum/coordinator.py", "votes += any(", "votes += 2 * any("),),
+    ),
+    Sabotage(
+        "a voter is ready at once after a restart",
+        (
+            Edit(
+                "quorum/grants.py",
+                "        self.ready_at_ns = now_ns + self._wait_ns\n",
+                "        self.ready_at_ns = now_ns\n",
+            ),
+        ),
+    ),
+    Sabotage(
+        "a restarted voter trusts its empty memory",
+        (
+            Edit(
+                "quorum/grants.py",
+                "        self.ready_at_ns = now_ns + self._wait_ns\n",
+                "        self.ready_at_ns = 0\n",
+            ),
+            Edit(
+                "quorum/grants.py", "                self._promises[name] = kept.revision\n", "                pass\n"
+            ),
+        ),
+        why_pair="after the wait of one term the ballot is mostly void; a scenario shows the second line alone",
+    ),
+    Sabotage(
+        "the lease counts from the receipt of the acknowledgement",
+        (Edit("quorum/core.py", "acknowledged(ack.sender, ack.sent_ns,", "acknowledged(ack.sender, self._last_ns,"),),
+    ),
+    Sabotage(
+        "the lease of the old incarnation is kept after a join",
+        (
+            Edit("quorum/core.py", "        self.lease.begin_again()\n", ""),
+            Edit(
+                "quorum/grants.py",
+                "            return Refusal.TOLD_TO_GO\n",
+                "            self._lapse_at.pop(member, None)\n            return Refusal.TOLD_TO_GO\n",
+            ),
+        ),
+        why_pair="voters count a grant by the member's name, so that it covers all of its incarnations",
+    ),
+    Sabotage(
+        "begin is not guarded",
+        (
+            Edit(
+                "quorum/transactions.py",
+                "guards=(_assignment_guard(kept), _member_guard(me)),",
+                "guards=(),",
+            ),
+        ),
+    ),
+    Sabotage(
+        "launch without begin",
+        (
+            Edit(
+                "quorum/keeper.py",
+                "        if a.phase is Phase.ASSIGNED:",
+                "        if a.phase is Phase.ASSIGNED and s.now_ns < run.not_before_ns:",
+            ),
+            Edit(
+                "quorum/keeper.py",
+                "a.phase in (Phase.STARTING, Phase.RUNNING) and s.now_ns",
+                "a.phase in (Phase.ASSIGNED, Phase.STARTING, Phase.RUNNING) and s.now_ns",
+            ),
+        ),
+        why_pair="one change that takes two lines",
+    ),
+    Sabotage(
+        "the stop begins when the lease ends",
+        (
+            Edit(
+                "quorum/keeper.py",
+                "        if s.now_ns >= s.lease_end_ns - self._stop_ns:\n            return StopReason.LEASE",
+                "        if s.now_ns >= s.lease_end_ns:\n            return StopReason.LEASE",
+            ),
+            _WARDEN_OFF,
+        ),
+        why_pair="the warden stops by itself",
+    ),
+    Sabotage(
+        "nothing is killed before the lease ends",
+        (
+            Edit("quorum/keeper.py", "(overdue or s.now_ns >= s.lease_end_ns - self._kill_ns)", "overdue"),
+            _WARDEN_OFF,
+        ),
+        why_pair="the warden kills by itself",
+    ),
+    Sabotage(
+        "stopped is said while a process lives",
+        (Edit("quorum/membership.py", "if kept is None or alive or kept", "if kept is None or kept"),),
+    ),
+    Sabotage(
+        "launch after the word stopped",
+        (Edit("quorum/keeper.py", "run.failed or s.leaving or s.sworn_off:", "run.failed or s.leaving:"),),
+    ),
+    Sabotage(
+        "evict is not guarded by the ballot",
+        (Edit("quorum/transactions.py", "    guards = [_member_guard(kept)]\n", "    guards = []\n"),),
+    ),
+    Sabotage(
+        "a voter acknowledges a member that was told to go",
+        (
+            Edit(
+                "quorum/grants.py",
+                "if kept.record.state is MemberState.EVICTING or kept.record.state in GONE:",
+                "if kept.record.state in GONE:",
+            ),
+        ),
+    ),
+    Sabotage(
+        "a member joins anew while a process lives",
+        (
+            Edit("quorum/membership.py", "        if self.ended or alive:", "        if self.ended:"),
+            Edit(
+                "quorum/membership.py",
+                "MemberState.EVICTING and kept.revision <= self.stopped_word",
+                "MemberState.EVICTING",
+            ),
+        ),
+        why_pair="it joins anew after an eviction, which waits for the lease, or after its word",
+    ),
+    Sabotage(
+        "what was released is started again",
+        (
+            Edit("quorum/keeper.py", "        if run.asked_revision >= kept.revision or s.now", "        if s.now"),
+            Edit(
+                "quorum/keeper.py",
+                "        if a.target is not None or run.failed or s.leaving or s.sworn_off:",
+                "        if s.sworn_off:",
+            ),
+        ),
+        why_pair="the reasons for a release outlast it: target, failure and leaving are looked at too",
+    ),
+    Sabotage(
+        "handed over before it has stopped",
+        (
+            Edit(
+                "quorum/keeper.py",
+                "        if not run.alive:\n            yield from self._give_away",
+                "        if True:\n            yield from self._give_away",
+            ),
+        ),
+    ),
+    Sabotage(
+        "another machine joins under the name at once",
+        (
+            Edit(
+                "quorum/membership.py",
+                "        if kept.record.identity != self._machine:\n            return False\n",
+                "",
+            ),
+        ),
+    ),
+    Sabotage(
+        "a machine that is not the member, or no more, votes",
+        (
+            Edit(
+                "quorum/core.py",
+                "        if asked_ns is not None and self.membership.speaks(self.view):\n",
+                "        until_ns = 1 << 62\n        if False:\n",
+            ),
+        ),
+    ),
+    Sabotage(
+        "a machine that took another's place votes at once",
+        (Edit("quorum/core.py", "        if record.replaced:", "        if False:"),),
+        members=5,
+    ),
+    Sabotage(
+        "what was told is not counted",
+        (Edit("quorum/transactions.py", "told = kept.record.told + len(events)", "told = kept.record.told"),),
+    ),
+)
