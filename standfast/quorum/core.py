@@ -278,6 +278,7 @@ class Core:
             may_stay=self.membership.may_stay(self.view),
             sworn_off=self.membership.sworn_off(self.view),
             leaving=self.membership.leaving,
+            late=self.membership.late(now_ns),
         )
 
     def _candidates(self, now_ns: int) -> dict[str, Candidate]:
@@ -303,7 +304,7 @@ class Core:
 
     def _ordered(self, ticket: int, order: sig.Order, now_ns: int) -> None:
         if isinstance(order, sig.LeaveCluster):
-            self.membership.leave(now_ns + 2 * self._term_ns)
+            self.membership.leave(now_ns, 2 * self._term_ns)
             self._out.append(sig.Answer(ticket, sig.Verdict.DONE))
             return
         result = transaction_for(order, self.cluster, self.view, self._candidates(now_ns))

@@ -35,12 +35,14 @@ class Standing:
         may_stay: its record is this incarnation's, and online or in doubt.
         sworn_off: it gave its word that nothing will start before its record changes.
         leaving: the daemon is to end.
+        late: it is, and what no other member was found for by now is stopped.
     """
 
     __slots__ = (
         "_candidates",
         "_find",
         "incarnation",
+        "late",
         "lease_end_ns",
         "leaving",
         "may_stay",
@@ -60,6 +62,7 @@ class Standing:
         may_stay: bool,
         sworn_off: bool,
         leaving: bool,
+        late: bool,
     ) -> None:
         self.now_ns = now_ns
         self.view = view
@@ -70,6 +73,7 @@ class Standing:
         self.may_stay = may_stay
         self.sworn_off = sworn_off
         self.leaving = leaving
+        self.late = late
 
     @property
     def candidates(self) -> dict[str, Candidate]:
@@ -186,7 +190,7 @@ class Keeper:
             return StopReason.LEASE
         if kept.record.target is not None:
             return StopReason.MOVING
-        if s.leaving and not self._elsewhere(kept, s):
+        if s.leaving and (s.late or not self._elsewhere(kept, s)):
             return StopReason.LEAVING
         return StopReason.NONE
 

@@ -19,7 +19,18 @@ from standfast.quorum.signals import Effect, Leave, LeaveReason, Tell, Transact
 class Membership:
     """Of member `me`; `machine`: the identity of its state directory."""
 
-    __slots__ = ("_leave_by_ns", "_machine", "_me", "_role", "ended", "incarnation", "leaving", "stopped_word")
+    __slots__ = (
+        "_end_by_ns",
+        "_grace_ns",
+        "_machine",
+        "_me",
+        "_role",
+        "_stop_by_ns",
+        "ended",
+        "incarnation",
+        "leaving",
+        "stopped_word",
+    )
 
     def __init__(self, me: str, role: Role, machine: str) -> None:
         self._me = me
@@ -31,7 +42,7 @@ class Membership:
         self.leaving = False
         self.ended = False
         """The core has asked the daemon to end."""
-        self._leave_by_ns = 0
+        self._grace_ns = self._stop_by_ns = self._end_by_ns = 0
 
     def own(self, view: View) -> Kept[MemberRecord] | None:
         """Its record when it is this incarnation's, else None."""
@@ -63,10 +74,20 @@ class Membership:
         self.incarnation = record.incarnation
         self.stopped_word = 0
 
-    def leave(self, by_ns: int) -> None:
-        """Hand over and end; without a store, end at `by_ns` when nothing runs."""
-        self.leaving = True
-        self._leave_by_ns = by_ns
+    def leave(self, now_ns: int, grace_ns: int) -> None:
+        """Hand over and end.
+
+        The store gets `grace_ns` twice: from now on to take note of where to hand over, or all is just stopped; and
+        from when nothing runs any more, however long a queue manager took to stop, to take note of that.
+        """
+        if not self.leaving:
+            self.leaving = True
+            self._grace_ns = grace_ns
+            self._stop_by_ns = self._end_by_ns = now_ns + grace_ns
+
+    def late(self, now_ns: int) -> bool:
+        """Whether it is leaving and what it could not arrange to hand over must be stopped now."""
+        return self.leaving and now_ns >= self._stop_by_ns
 
     def steps(
         self, view: View, now_ns: int, *, alive: bool, owns: bool, in_touch: bool, bound: bool
@@ -77,7 +98,10 @@ class Membership:
         grants have waited out the machine before it, if there was one.
         """
         kept = view.members.get(self._me)
-        if self.ended or alive:
+        if self.ended:
+            return
+        if alive:
+            self._end_by_ns = now_ns + self._grace_ns
             return
         if kept is not None and self._namesake(kept.record):
             yield Tell(Event(kind=EventKind.NAMESAKE, subject=self._me))
@@ -99,7 +123,7 @@ class Membership:
         return kept.record.incarnation != self.incarnation or told_to_go
 
     def _leave(self, view: View, now_ns: int, *, owns: bool) -> Iterator[Effect]:
-        if now_ns < self._leave_by_ns:
+        if now_ns < self._end_by_ns:
             if owns:
                 return
             if self.may_stay(view):
