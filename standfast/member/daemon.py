@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import hashlib
 import logging
 import os
 import secrets
@@ -132,7 +133,7 @@ class Daemon:
         board = self._board()
         core = Core(identity, self._cluster, boottime_ns())
         runtime = Runtime(self._cluster, core, journal, board)
-        hands = Hands(self._own_run_dir, f"{self._cluster.name}-{self._me}")
+        hands = Hands(self._own_run_dir, self._cgroup_name())
         links = UdpLinks(self._cluster, self._me, key)
         ledger = Ledger(store.client, self._me)
         scribe = Scribe(self._cluster.id, ledger, store.client, journal, view=lambda: core.view, inbox=runtime)
@@ -159,6 +160,11 @@ class Daemon:
             opened.push_async_callback(control.close)
             opened.callback(runtime.close)
             await self._go_on(runtime, scribe, store, fitness, reporter)
+
+    def _cgroup_name(self) -> str:
+        """One that no other member on this machine has, be it of another cluster with the same names."""
+        unique = hashlib.blake2s(f"{self._cluster.id} {self._own_run_dir}".encode(), digest_size=4).hexdigest()
+        return f"{self._cluster.name}-{self._me}-{unique}"
 
     def _board(self) -> HealthBoard:
         me, timing = self._cluster.member(self._me), self._cluster.timing
