@@ -102,12 +102,12 @@ class Reach:
         return found
 
     async def until_whole(self) -> StatusReport:
-        """Wait until every member that can be asked is online and hears all others."""
+        """Wait until every member that can be asked is online, hears all others, and counts on the votes of all."""
 
         def good(report: StatusReport) -> bool:
             limit_ms = report.timing.interval_ms * report.timing.in_doubt_after
             return all(
-                m.state is MemberState.ONLINE and m.heard_ms is not None and m.heard_ms <= limit_ms
+                m.state is MemberState.ONLINE and m.able and m.heard_ms is not None and m.heard_ms <= limit_ms
                 for m in report.members
             )
 

@@ -163,6 +163,8 @@ class MemberReport(Struct, frozen=True, kw_only=True):
         hears_us: whether it says that it hears the answering member; None when it is not heard.
         coordinator: whether the answering member takes it for the coordinator.
         leased: whether it says that it holds a lease.
+        able: whether it says that its vote counts: for a term after its start it grants nobody a lease. None when it is
+            not heard.
         lease_left_ms: what is left of the answering member's own lease in milliseconds; None for others.
         unfit: queue managers that it could not run now; "*" for all.
         store_leader: whether its etcd leads; None when unknown.
@@ -178,6 +180,7 @@ class MemberReport(Struct, frozen=True, kw_only=True):
     hears_us: bool | None = None
     coordinator: bool = False
     leased: bool = False
+    able: bool | None = None
     lease_left_ms: int | None = None
     unfit: tuple[str, ...] = ()
     store_leader: bool | None = None
@@ -294,8 +297,8 @@ def is_up(report: StatusReport, member: MemberReport) -> bool:
 
 
 def situation(report: StatusReport) -> Situation:
-    """What `can_stop` wants to know, from a status."""
-    up = {member.name: member for member in report.members if is_up(report, member)}
+    """What `can_stop` wants to know, from a status. A member that was just started does not hold up anybody's lease."""
+    up = {member.name: member for member in report.members if is_up(report, member) and member.able is not False}
     able = {
         qm.name: frozenset(
             name

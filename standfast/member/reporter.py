@@ -99,7 +99,8 @@ class Reporter:
             report |= {"state": record.state, "reason": record.reason, "incarnation": record.incarnation}
         if spec.name == core.me:
             left_ms = max(0, core.lease.end_ns - now_ns) // NS_PER_MS
-            report |= {"heard_ms": 0, "leased": core.leased, "lease_left_ms": left_ms, "unfit": core.unfit}
+            report |= {"heard_ms": 0, "leased": core.leased, "able": core.able}
+            report |= {"lease_left_ms": left_ms, "unfit": core.unfit}
         else:
             report |= self._heard(spec.name, now_ns)
         leader = self._store.leader
@@ -117,6 +118,7 @@ class Reporter:
             "heard_ms": (now_ns - peer.at_ns) // NS_PER_MS,
             "hears_us": hearing.heard_by(name, now_ns) if fresh else None,
             "leased": bool(fresh and fresh.leased),
+            "able": fresh.able if fresh else None,
             "unfit": fresh.unfit if fresh else (),
         }
 
