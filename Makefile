@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test lint types unit sim real bench lock clean
+.PHONY: demo test lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo

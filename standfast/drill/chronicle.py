@@ -77,7 +77,7 @@ class Chronicle:
 
     def explained(self, faults: Sequence[Fault]) -> list[Fault]:
         """The faults with the moments of the cluster's answer filled in."""
-        ends = [*(fault.at_ns for fault in faults[1:]), boottime_ns()]
+        ends = [*(fault.at_ns for fault in faults), boottime_ns()][1:]
         return [self._explain(fault, end) for fault, end in zip(faults, ends, strict=True)]
 
     def _explain(self, fault: Fault, until_ns: int) -> Fault:

@@ -37,11 +37,15 @@ class Rhythm(Struct, frozen=True, kw_only=True):
         every_ms: a message is published this often.
         retry_ms: what failed is tried again after this time.
         steady_s: load without a fault before the first act, between two, and after the last.
+        user: to log in to the queue manager with; empty for none.
+        password_file: goes with `user`.
     """
 
     every_ms: int = 5
     retry_ms: int = 20
     steady_s: float = 1.5
+    user: str = ""
+    password_file: str = ""
 
 
 class Director:
@@ -106,6 +110,8 @@ class Director:
                 run=f"drill{secrets.token_hex(4)}",
                 every_ms=self._rhythm.every_ms,
                 retry_ms=self._rhythm.retry_ms,
+                user=self._rhythm.user,
+                password_file=self._rhythm.password_file,
             )
             async with LoadProcess(settings, self.ticks.append) as load:
                 await self._until_flowing()

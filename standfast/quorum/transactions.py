@@ -55,10 +55,10 @@ def found(cluster: Cluster, view: View) -> Transaction | None:
         )
         puts.append(Put(SETTINGS_KEY, settings))
         events.append(Event(kind=EventKind.CLUSTER_FOUNDED, subject=cluster.name))
-    for spec in cluster.queue_managers:
-        if spec.name not in view.specs:
-            guards += [Guard(spec_key(spec.name), 0), Guard(assignment_key(spec.name), 0)]
-            puts += [Put(spec_key(spec.name), spec), _put(Assignment(qm=spec.name))]
+    unknown = [spec for spec in cluster.queue_managers if spec.name not in view.specs]
+    for spec in unknown[:MOVES_PER_TRANSACTION]:
+        guards += [Guard(spec_key(spec.name), 0), Guard(assignment_key(spec.name), 0)]
+        puts += [Put(spec_key(spec.name), spec), _put(Assignment(qm=spec.name))]
     if not puts:
         return None
     return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
@@ -197,9 +197,11 @@ def release(
 
 
 def give_up(kept: Kept[Assignment]) -> Transaction:
-    """Every member that could be asked has failed to start it: wait for an operator."""
-    assignment = structs.replace(kept.record, phase=Phase.GIVEN_UP, reason="failed_everywhere")
-    event = _qm_event(EventKind.QM_GIVEN_UP, assignment, failed_on=",".join(assignment.failed_on))
+    """Every member that could be asked has failed to start it, the last one for `reason`: wait for an operator."""
+    assignment = structs.replace(kept.record, phase=Phase.GIVEN_UP)
+    event = _qm_event(
+        EventKind.QM_GIVEN_UP, assignment, failed_on=",".join(assignment.failed_on), reason=assignment.reason
+    )
     return Transaction(guards=(_assignment_guard(kept),), puts=(_put(assignment),), events=(event,))
 
 
