@@ -117,7 +117,8 @@ def _contain(order: Order, pad: Launchpad, tell: int) -> None:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    # Closed now and not only by exec: a child that hangs on its storage must not keep the daemon's socket open.
+    # Closed now and not only by exec: a child that hangs on its storage must keep neither the daemon's socket open nor
+    # the watchdog, which could not be let go of then.
     os.closerange(3, tell)
     os.closerange(tell + 1, os.sysconf("SC_OPEN_MAX"))
     kernel.soften()

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from standfast.errors import AlreadyRunning, StateError
+from standfast.member.durable import write_durably
 
 LOCK = "lock"
 IDENTITY = "identity.json"
@@ -97,18 +98,3 @@ class StateDir:
     def close(self) -> None:
         """Give the lock back."""
         os.close(self._lock)
-
-
-def write_durably(file: Path, content: bytes) -> None:
-    """Replace a file as a whole: after a crash it holds the old content or the new one."""
-    fresh = file.with_name(f".{file.name}.new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(file)
-    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -3,14 +3,15 @@
 Guarantees: no process that it started for a queue manager, nor a descendant of one, lives past the lease's end as last
 told by the daemon. The same when the daemon hangs, is stopped or dies (the warden needs it for nothing), when the
 warden is stopped (the backstop wakes it), and when the warden dies (see `warden_backstop`). `exited` and `refused` are
-reported only when no process of that launch is left.
+reported only when no process of that launch is left. What the kernel can not end, the watchdog does, where there is one
+(see `warden_watchdog`).
 
 How: `stop_ns` before the lease's end every queue manager gets its stop signal; `kill_ns` before it, SIGKILL goes to all
 of its processes. Nothing is launched with less than `stop_ns` of lease left, and a launched process looks again right
 before it executes its program. All of it by CLOCK_BOOTTIME, armed in the kernel.
 
 Does not guarantee: the end of a process that the kernel cannot end (uninterruptible on a hung disk), which is reported
-as `stuck`, so that the machine can be reset; nor anything while the whole machine or the warden's own cgroup is
+as `stuck` and left to the watchdog; nor anything while the whole machine or the warden's own cgroup is
 frozen: then storage fencing and the kernel's watchdog count. Without cgroups a process that detached itself wholly (own
 session, parent gone) is not traced to its queue manager: it is ended with the next one that ends, or with the lease.
 
@@ -21,7 +22,6 @@ touches storage or logs does so in the forked child. Standard library only, so t
 import contextlib
 import os
 import select
-import signal
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,8 +33,9 @@ from standfast.member.launch import Order
 from standfast.member.processes import Cgroup
 from standfast.member.warden_channel import Channel
 from standfast.member.warden_charge import Charge
-from standfast.member.warden_protocol import VERSION, Cause, Containment, Stage
+from standfast.member.warden_protocol import VERSION, Cause, Containment, Stage, WatchdogState
 from standfast.member.warden_run_dir import RunDir
+from standfast.member.warden_watchdog import Plan, Watchdog
 from standfast.storage.refusal import LaunchRefusal
 
 LINGER_NS = 5_000_000_000
@@ -84,14 +85,18 @@ class Warden:
         self._handlers: dict[int, Callable[[], None]] = {}
         self._timer = kernel.BootTimer()
         self._watch(self._timer.fileno(), self._tick)
-        self._woken = _wake_on_children()
+        self._woken = kernel.wake_on_children()
         self._watch(self._woken, self._reap)
         self._backstop = os.pidfd_open(os.getppid())
         self._watch(self._backstop, self._backstop_ended)
-        self._channel = Channel(run_dir, first)
+        self._channel = channel = Channel(run_dir, first)
+        self._watchdog = Watchdog(channel.send, alone=lambda: not channel.connected)
         self._watch(self._channel.server.fileno(), self._accept)
         self._orders: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "lease": self._renew,
+            "watchdog": lambda fields: self._watchdog.follow(
+                Plan.parse(fields), kernel.boottime_ns(), self._lease.end_ns
+            ),
             "launch": self._launch,
             "stop": lambda fields: self._for_charge(fields, lambda charge: charge.ask_to_stop(Cause.STOP)),
             "kill": lambda fields: self._for_charge(fields, lambda charge: charge.kill(Cause.KILL)),
@@ -109,6 +114,7 @@ class Warden:
                 if handler := self._handlers.get(descriptor):
                     handler()
             self._arm()
+        self._watchdog.close()
         with contextlib.suppress(FileNotFoundError):
             self._run_dir.socket.unlink()
         if self._cgroup:
@@ -140,7 +146,8 @@ class Warden:
                 moment = min(moment or self._verdict_ns, self._verdict_ns)
         elif not self._channel.connected:
             moment = max(self._lease.end_ns, self._idle_since_ns + LINGER_NS)
-        self._timer.arm(moment)
+        feed_ns = self._watchdog.next_ns(kernel.boottime_ns(), self._lease.end_ns, self._lease.stop_at)
+        self._timer.arm(min((at for at in (moment, feed_ns) if at is not None), default=None))
 
     def _renew(self, fields: Mapping[str, Any]) -> None:
         lease = Lease(int(fields["end_ns"]), int(fields["stop_ns"]), int(fields["kill_ns"]))
@@ -157,6 +164,7 @@ class Warden:
         """Carry out what the lease asks for by now; harmless at any time."""
         now = self._ticked_ns = kernel.boottime_ns()
         lease = self._lease
+        self._watchdog.tend(now, lease.end_ns, lease.stop_at)
         for charge in self._charges.values() if now >= lease.stop_at else ():
             if not charge.lease_stopped:
                 charge.lease_stopped = True
@@ -196,6 +204,8 @@ class Warden:
             self._refuse(order.qm, order.epoch, LaunchRefusal.LEASE_SHORT, f"({self._lease.end_ns - now} ns left)")
         elif order.qm in self._charges:
             self._refuse(order.qm, order.epoch, LaunchRefusal.ALREADY_RUNNING, f"(pid {self._charges[order.qm].pid})")
+        elif (refusal := self._watchdog.arm(now, self._lease.end_ns)) is not None:
+            self._refuse(order.qm, order.epoch, refusal, f"({self._lease.end_ns - now} ns left)")
         else:
             self._take_charge(order)
 
@@ -205,6 +215,7 @@ class Warden:
             charge = Charge(order, box, self._run_dir, self._exec_before)
         except OSError as error:
             self._refuse(order.qm, order.epoch, LaunchRefusal.CONTAINMENT, f"({error})")
+            self._rest()
             return
         self._charges[order.qm] = charge
         self._watch(charge.pipe, lambda: self._hear(charge))
@@ -271,7 +282,13 @@ class Warden:
         if charge.gone_fd >= 0:
             self._unwatch(charge.gone_fd)
         charge.close()
+        # Stopped before it is said that nothing runs: the word `exited` may let another member start.
+        self._rest()
         self._channel.send(charge.last_words())
+
+    def _rest(self) -> None:
+        if not self._charges:
+            self._watchdog.rest(kernel.boottime_ns())
 
     def _backstop_ended(self) -> None:
         """Without backstop the promise rests on this process's own life: the daemon is told."""
@@ -301,6 +318,8 @@ class Warden:
         if self._channel.connected:
             self._watch(self._channel.fileno(), self._listen)
             self._tell_state()
+            if self._watchdog.state is not WatchdogState.OFF:
+                self._watchdog.tell()
 
     def _listen(self) -> None:
         if not self._channel.receive(self._obey):
@@ -325,13 +344,3 @@ class Warden:
                 "running": [charge.fields(pid=charge.pid, stage=charge.stage) for charge in self._charges.values()],
             }
         )
-
-
-def _wake_on_children() -> int:
-    """A descriptor that becomes readable when a child ends."""
-    readable, writable = os.pipe()
-    os.set_blocking(readable, False)
-    os.set_blocking(writable, False)
-    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-    return readable

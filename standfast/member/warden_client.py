@@ -32,6 +32,7 @@ from standfast.member.warden_reports import (
     Stuck,
     ToDaemon,
     WardenGone,
+    WatchdogOrder,
 )
 from standfast.member.warden_run_dir import RunDir
 from standfast.member.warden_start import EXIT_ALREADY_RUNNING
@@ -156,6 +157,10 @@ class Warden:
     def lease(self, end_ns: int, stop_ns: int, kill_ns: int) -> None:
         """The lease's end on CLOCK_BOOTTIME, and how long before it to stop and to kill, in nanoseconds."""
         self._send({"do": "lease", "end_ns": end_ns, "stop_ns": stop_ns, "kill_ns": kill_ns})
+
+    def watchdog(self, order: WatchdogOrder) -> None:
+        """What watchdog to have; answered by WatchdogReport, now and whenever that changes."""
+        self._send(order)
 
     def launch(self, order: LaunchOrder) -> None:
         """Launch a queue manager; answered by Launched or Refused."""

@@ -10,6 +10,7 @@ Daemon to warden, by `do`:
 ``stop``      qm: its stop signal to its main process
 ``kill``      qm: SIGKILL to everything of it
 ``list``      asks for `state`
+``watchdog``  device, required, fine, ticking, aim_ns, record: see `warden_watchdog.Plan`; the record's file
 ``quit``      kill: end when nothing runs; with kill true, make it so first; else answered by `busy`
 ============  ========================================================================================
 
@@ -25,6 +26,7 @@ Warden to daemon, by `report`:
 ``lease_kill``  qm, epoch: killed because its lease runs out
 ``stuck``       qm, epoch, pid: the lease has ended and the kernel has not ended all its processes yet
 ``busy``        running: `quit` was not carried out, something runs
+``watchdog``    state, device, identity, timeout_s, fires_ns, detail: how it stands with the watchdog now
 ``error``       detail: a message that could not be understood was dropped
 ==============  ======================================================================================
 
@@ -62,6 +64,17 @@ class Containment(StrEnum):
 
     CGROUP = "cgroup"
     GROUP = "group"
+
+
+class WatchdogState(StrEnum):
+    """How it stands with the kernel's watchdog."""
+
+    OFF = "off"  # none is wanted
+    ABSENT = "absent"  # it can not be used
+    READY = "ready"  # held and stopped: nothing runs
+    ARMED = "armed"  # started, and fed as the lease is renewed
+    STARVED = "starved"  # the lease bears no feeding any more: it fires unless all has ended before
+    CAPTIVE = "captive"  # it can not be stopped: fed, and not used
 
 
 def packet_socket() -> socket.socket:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct, field
 
-from standfast.member.warden_protocol import Cause, Containment, Stage
+from standfast.member.warden_protocol import Cause, Containment, Stage, WatchdogState
 from standfast.storage.refusal import LaunchRefusal
 
 
@@ -52,6 +52,27 @@ class LaunchOrder(Struct, frozen=True, kw_only=True, tag_field="do", tag="launch
     log: str
     stop_signal: int
     storage: ClaimOrder
+
+
+class WatchdogOrder(Struct, frozen=True, kw_only=True, tag_field="do", tag="watchdog"):
+    """What watchdog to have: see `warden_watchdog.Plan`.
+
+    Attributes:
+        device: path of the device; empty: none.
+        required: nothing is launched without it.
+        fine: for a device that counts finer than in seconds: time-outs in seconds, and what must be left of the lease
+            when it is fed, in nanoseconds; best first.
+        ticking: likewise for any other.
+        aim_ns: how long before the last allowed moment the last feed is aimed at.
+        record: file that says whether it was stopped, see `watchdog_record`.
+    """
+
+    device: str = ""
+    required: bool = False
+    fine: tuple[tuple[int, int], ...] = ()
+    ticking: tuple[tuple[int, int], ...] = ()
+    aim_ns: int = 0
+    record: str
 
 
 class Report(Struct, frozen=True, kw_only=True, tag_field="report"):
@@ -151,6 +172,26 @@ class Busy(Report, frozen=True, kw_only=True, tag="busy"):
     running: tuple[str, ...]
 
 
+class WatchdogReport(Report, frozen=True, kw_only=True, tag="watchdog"):
+    """How it stands with the kernel's watchdog.
+
+    Attributes:
+        state: see WatchdogState.
+        device: its path.
+        identity: the driver's name for it.
+        timeout_s: the time-out in force, in seconds.
+        fires_ns: when it fires, on CLOCK_BOOTTIME, once it is starved; else 0.
+        detail: what is wrong and what to do; empty when nothing is.
+    """
+
+    state: WatchdogState
+    device: str = ""
+    identity: str = ""
+    timeout_s: int = 0
+    fires_ns: int = 0
+    detail: str = ""
+
+
 class NotUnderstood(Report, frozen=True, kw_only=True, tag="error"):
     """The warden dropped an order."""
 
@@ -164,7 +205,11 @@ class WardenGone(Report, frozen=True, kw_only=True, tag="gone"):
     running: tuple[str, ...] = field(default_factory=tuple)
 
 
-FromWarden = State | Held | Launched | Refused | Exited | LeaseStop | LeaseKill | Stuck | Busy | NotUnderstood
+FromWarden = (
+    State | Held | Launched | Refused | Exited | LeaseStop | LeaseKill | Stuck | Busy | NotUnderstood | WatchdogReport
+)
 """What comes over the socket."""
-ToDaemon = State | Launched | Refused | Exited | LeaseStop | LeaseKill | Stuck | NotUnderstood | WardenGone
+ToDaemon = (
+    State | Launched | Refused | Exited | LeaseStop | LeaseKill | Stuck | NotUnderstood | WatchdogReport | WardenGone
+)
 """What the client hands on."""

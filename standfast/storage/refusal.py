@@ -18,6 +18,7 @@ class LaunchRefusal(StrEnum):
     LEASE_ENDED = "lease_ended"
     LEASE_SHORT = "lease_short"
     CONTAINMENT = "containment"
+    WATCHDOG = "watchdog"
     # by the storage
     MISSING = "missing"
     MOUNT_MISSING = "mount_missing"
@@ -63,6 +64,11 @@ MEANINGS: dict[LaunchRefusal, Meaning] = {
         "The process could not be put where all its descendants can be killed.",
         "See the detail; check the delegation of the service's cgroup and the limit of processes.",
         passing=False,
+    ),
+    LaunchRefusal.WATCHDOG: Meaning(
+        "The watchdog is required on this member and could not be started.",
+        "`standfast status` on this member says why.",
+        passing=True,
     ),
     LaunchRefusal.MISSING: Meaning(
         "The storage directory does not exist and its parent does not either.",
