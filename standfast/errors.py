@@ -13,6 +13,7 @@
      │   ├─ StoreUnavailable             no endpoint answered in time; nothing was changed
      │   ├─ StoreOutcomeUnknown          a write may or may not have happened; read to find out
      │   ├─ StoreWentBack                an answer older than one already seen was refused
+     │   ├─ StoreFull                    its quota is used up: reads go on, writes are refused until room is made
      │   └─ StoreFatal                   waiting will not help: wrong cluster, no permission, too old
      ├─ Unreachable                  9   no member answered the command
      ├─ Refused                     10   the cluster refused the command; the message says why
@@ -83,6 +84,10 @@ class StoreOutcomeUnknown(StoreError):  # noqa: N818 - a situation
 
 class StoreWentBack(StoreError):  # noqa: N818 - a situation
     """An answer older than one already seen was refused."""
+
+
+class StoreFull(StoreError):  # noqa: N818 - a situation
+    """Its quota is used up: it can be read, but nothing is written until an operator makes room."""
 
 
 class StoreFatal(StoreError):  # noqa: N818 - a situation

@@ -101,6 +101,17 @@ class KeyValue(Protocol):
         """Delete keys below `events/` (the log is trimmed); any other key is refused with ValueError."""
         ...
 
+    async def snapshot(self) -> Changes:
+        """Linearizable: every key, `events/` too, as all of them were at one revision; events last, oldest first."""
+        ...
+
+    async def erase(self, guard: Guard) -> bool:
+        """Delete everything of this cluster if the guard holds; whether it did. Only for what no member has used yet.
+
+        Raises StoreOutcomeUnknown when it may have happened.
+        """
+        ...
+
     async def wake(self, after: int) -> None:
         """Return when something may have changed after revision `after`; carries no authority."""
         ...

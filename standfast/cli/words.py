@@ -92,6 +92,12 @@ NOTICES: dict[NoticeKind, Words] = {
     NoticeKind.STORE_VERSION: Words(
         "store version", Level.NOTE, "this release of etcd has known defects", "`standfast check` explains them"
     ),
+    NoticeKind.STORE_FULL: Words(
+        "store full",
+        Level.WARNING,
+        "its quota is used up: what runs goes on, but no owner can change",
+        "`standfast store make-room`",
+    ),
     NoticeKind.BAD_KEY: Words(
         "wrong key",
         Level.WARNING,

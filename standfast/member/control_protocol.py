@@ -242,6 +242,7 @@ class NoticeKind(StrEnum):
     """What only the answering member can know and a person should see."""
 
     STORE_VERSION = "store_version"  # the etcd has known defects; see `detail`
+    STORE_FULL = "store_full"  # its quota is used up: it refuses writes until an operator makes room
     BAD_KEY = "bad_key"  # frames arrive that are not sealed with this cluster's key
     OTHER_CLUSTER = "other_cluster"  # frames of another cluster arrive
     NO_CGROUP = "no_cgroup"  # queue managers are held together by process group only

@@ -25,6 +25,7 @@ class StoreFacts(Protocol):
     """What is known of the store's servers."""
 
     leader: str
+    full: bool
 
     @property
     def version(self) -> str:
@@ -36,6 +37,7 @@ class ReadFacts(Protocol):
     """What is known of the last read."""
 
     read_ms: float | None
+    full: bool
 
 
 class Reporter:
@@ -80,7 +82,7 @@ class Reporter:
                 version=self._store.version,
             ),
             orders=core.view.orders.record,
-            notices=(*self.notices.values(), *self._knocks(), *self._differences()),
+            notices=(*self.notices.values(), *self._room(), *self._knocks(), *self._differences()),
         )
 
     def snapshot(self) -> Snapshot:
@@ -149,6 +151,11 @@ class Reporter:
         if self._counters.other_cluster:
             found.append(Notice(NoticeKind.OTHER_CLUSTER, detail=str(self._counters.other_cluster)))
         return found
+
+    def _room(self) -> list[Notice]:
+        """A supervised etcd says itself whether it is full; of another one only the last write tells."""
+        full = self._store.full if self._store.version else self._reads.full
+        return [Notice(NoticeKind.STORE_FULL)] if full else []
 
     def _differences(self) -> list[Notice]:
         """Where the cluster file is not what the store holds, which is what counts."""

@@ -10,13 +10,14 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from standfast.errors import StoreError, StoreFatal
+from standfast.errors import StoreError, StoreFatal, StoreFull
 from standfast.member.inbox import Inbox
 from standfast.member.journal import Journal
 from standfast.model.records import Outcome, Transaction
 from standfast.model.view import View
 from standfast.ports import KeyValue, boottime_ns
 from standfast.quorum import signals as sig
+from standfast.stores.backup import RESTORING
 from standfast.stores.ledger import Ledger, Settled
 
 NS_PER_MS = 1e6
@@ -62,6 +63,8 @@ class Scribe:
         """How long the last linearizable read took, in milliseconds."""
         self.trouble = ""
         """Why the last call failed; empty when it did not."""
+        self.full = False
+        """Whether the last write was refused because the store's quota is used up."""
 
     def read(self) -> None:
         """Start a linearizable read."""
@@ -102,6 +105,11 @@ class Scribe:
     def _require_ours(self, view: View) -> None:
         """Raises StoreFatal when the store holds another cluster's records."""
         founded = view.settings.record.cluster_id if view.settings is not None else self._cluster_id
+        if founded.startswith(RESTORING):
+            raise StoreFatal(
+                "A restore of the store was begun and not finished. Finish it (`standfast store restore FILE`, with "
+                "the same file), or take it back (`standfast store restore --undo`); then start this member."
+            )
         if founded != self._cluster_id:
             raise StoreFatal(
                 f"The store holds a cluster of the same name but with another id ({founded}, not {self._cluster_id}). "
@@ -114,11 +122,18 @@ class Scribe:
         except StoreError as error:
             self._failed(error)
             settled = Settled(Outcome.UNKNOWN)
+        else:
+            self.full = False
         self._journal.stored(settled.events)
         self._inbox.give(sig.Transacted(tag, settled.outcome, settled.revision))
 
     def _failed(self, error: StoreError) -> None:
-        """Tell the log once for each time of trouble."""
+        """Tell the log once for each time of trouble. A full store still answers reads: that does not end this one."""
+        if isinstance(error, StoreFull):
+            if not self.full:
+                _log.error("store: %s", error)
+            self.full = True
+            return
         if not self.trouble or isinstance(error, StoreFatal):
             log = _log.error if isinstance(error, StoreFatal) else _log.warning
             log("store: %s", error)

@@ -8,6 +8,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 from standfast import trust
 from standfast.errors import KeyFileError, StoreError
@@ -15,7 +16,7 @@ from standfast.model.cluster import Cluster, Role, StoreSpec
 from standfast.stores.etcd import Etcd
 from standfast.stores.etcd_http import Gateway, Patience
 from standfast.stores.etcd_settings import TlsFiles, client_url, endpoints
-from standfast.stores.leadership import leader_name
+from standfast.stores.leadership import seat
 from standfast.stores.supervisor import EtcdServer
 
 LOOK_EVERY_S = 2.0
@@ -38,20 +39,13 @@ class Storehouse:
     def __init__(self, cluster: Cluster, me: str, state_dir: Path, trust_dir: Path) -> None:
         self.leader = ""
         """The member whose etcd leads; empty when unknown or when the etcd is the user's own."""
+        self.full = False
+        """Whether etcd refuses writes because its quota is used up; False when the etcd is the user's own."""
         self._cluster = cluster
         self._me = me
-        self._tls = TlsFiles(
-            ca=trust_dir / trust.CA_CERTIFICATE, cert=trust_dir / trust.CERTIFICATE, key=trust_dir / trust.PRIVATE_KEY
-        )
-        spec = cluster.store
-        self.server = None if spec.endpoints else EtcdServer(cluster, me, state_dir, tls=self._tls)
-        self.client = Etcd(
-            cluster.name,
-            endpoints(cluster, me, secure=True),
-            tls=self._tls.client_context() if self.server else existing_context(spec),
-            username=spec.username,
-            password=_password(spec.password_file) if spec.password_file else "",
-        )
+        self._tls = tls_files(trust_dir)
+        self.server = None if cluster.store.endpoints else EtcdServer(cluster, me, state_dir, tls=self._tls)
+        self.client = Etcd(cluster.name, **access(cluster, me, trust_dir))
 
     @property
     def version(self) -> str:
@@ -84,7 +78,7 @@ class Storehouse:
             while True:
                 await asyncio.sleep(LOOK_EVERY_S)
                 try:
-                    self.leader = await leader_name(gateway, ASK_S)
+                    self.leader, self.full = await seat(gateway, ASK_S)
                     wanted = self._best_seat(heard)
                     if wanted and self.leader == self._me != wanted:
                         await self.server.move_leadership(wanted)
@@ -100,6 +94,33 @@ class Storehouse:
         if self._me in witnesses:
             return self._me
         return next((name for name in witnesses if heard(name)), None)
+
+
+class Access(TypedDict):
+    """How a member reaches the store: the arguments that Etcd and Gateway have in common."""
+
+    endpoints: tuple[str, ...]
+    tls: ssl.SSLContext | None
+    username: str
+    password: str
+
+
+def access(cluster: Cluster, me: str, trust_dir: Path) -> Access:
+    """Of member `me`, with its certificates or with what [store] says. Raises KeyFileError."""
+    spec = cluster.store
+    return Access(
+        endpoints=endpoints(cluster, me, secure=True),
+        tls=existing_context(spec) if spec.endpoints else tls_files(trust_dir).client_context(),
+        username=spec.username,
+        password=_password(spec.password_file) if spec.password_file else "",
+    )
+
+
+def tls_files(trust_dir: Path) -> TlsFiles:
+    """A member's certificates."""
+    return TlsFiles(
+        ca=trust_dir / trust.CA_CERTIFICATE, cert=trust_dir / trust.CERTIFICATE, key=trust_dir / trust.PRIVATE_KEY
+    )
 
 
 def existing_context(spec: StoreSpec) -> ssl.SSLContext | None:

@@ -41,6 +41,7 @@ class EventKind(StrEnum):
     LINK_HEALED = "link_healed"
     QM_STOP_STUCK = "qm_stop_stuck"
     NAMESAKE = "namesake"
+    STORE_RESTORED = "store_restored"
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -136,5 +137,10 @@ CATALOGUE: dict[EventKind, Entry] = {
     ),
     EventKind.NAMESAKE: _entry(
         _C, "Another machine joined under this member's name.", "Give each member its own name.", stored=False
+    ),
+    EventKind.STORE_RESTORED: _entry(
+        _W,
+        "An operator restored the store from a backup: what was decided after the backup is forgotten.",
+        "Compare queue managers, drained members and settings with what you expect.",
     ),
 }

@@ -9,7 +9,7 @@ Guarantees
   * Every operation ends by its absolute deadline.
 Does not guarantee: that etcd keeps what it acknowledged when a majority of its disks loses what was synced; that an
 etcd restored from a backup is noticed by a process that starts afterwards (revisions are remembered in memory only).
-Assumes: etcd 3.4 or newer; no other program writes below our prefix; records are never deleted.
+Assumes: etcd 3.4 or newer; no other program writes below our prefix; records are never deleted while a member runs.
 
 How a write finds its endpoint. A write sent to a member that died a moment ago costs the whole deadline and ends as
 unknown. So it goes to the endpoint that answered last if that was just now; else all are asked first with a tiny
@@ -33,6 +33,8 @@ from standfast.stores.etcd_http import Gateway, NoneAnswered, Patience, first_go
 
 DELETES_PER_TXN = 100
 """Below etcd's default of 128 operations in a transaction."""
+SNAPSHOT_PAGE = 2_000
+"""Keys of a snapshot that are read at once: under a megabyte, so that one page takes far less than try_s."""
 
 _RANGE, _TXN = wire.decoder(wire.RangeAnswer), wire.decoder(wire.TxnAnswer)
 _WATCH, _STATUS = wire.decoder(wire.WatchLine), wire.decoder(wire.StatusAnswer)
@@ -117,6 +119,20 @@ class Etcd(KeyValue):
                 raise ValueError(f"Only events may be forgotten, not {key!r}.")
         for start in range(0, len(keys), DELETES_PER_TXN):
             await self._write("trimming", wire.delete_request(self._keys, keys[start : start + DELETES_PER_TXN]))
+
+    async def snapshot(self) -> Changes:
+        """Every key as it was at the revision of the first page; raises StoreFatal when that is compacted meanwhile."""
+        answer = await self._ask("reading everything", wire.page_request(self._keys, b"", 0, SNAPSHOT_PAGE))
+        revision, pairs = answer.header.revision, [*answer.kvs]
+        while answer.more:
+            page = wire.page_request(self._keys, pairs[-1].key, revision, SNAPSHOT_PAGE)
+            answer = await self._ask("reading everything", page, at_least=revision)
+            pairs += answer.kvs
+        return Changes(revision, tuple(sorted(map(self._keys.change, pairs), key=wire.in_order)))
+
+    async def erase(self, guard: Guard) -> bool:
+        """See KeyValue."""
+        return (await self._write("erasing", wire.erase_request(self._keys, guard))).succeeded
 
     async def wake(self, after: int) -> None:
         """Return when a record or event has changed after revision `after`, and at the latest after watch_s.

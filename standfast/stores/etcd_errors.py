@@ -11,7 +11,7 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-from standfast.errors import StoreError, StoreFatal, StoreOutcomeUnknown, StoreUnavailable
+from standfast.errors import StoreError, StoreFatal, StoreFull, StoreOutcomeUnknown, StoreUnavailable
 
 
 class Stage(StrEnum):
@@ -59,6 +59,7 @@ class Row(Struct, frozen=True, kw_only=True):
         read: verdict for a request that changes nothing.
         write: verdict for a request that may change something.
         why: the reason, above all why a write was certainly not executed where it may be repeated.
+        raises: the error to raise when nothing is left to be done; None: the verdict's own.
     """
 
     stage: Stage
@@ -68,6 +69,7 @@ class Row(Struct, frozen=True, kw_only=True):
     read: Verdict
     write: Verdict
     why: str
+    raises: type[StoreError] | None = None
 
     def matches(self, seen: Seen) -> bool:
         """Whether this row is about what was seen."""
@@ -125,11 +127,16 @@ TABLE: tuple[Row, ...] = (
     _same(Verdict.FATAL, "asked for a revision that is compacted or yet to come", Code.OUT_OF_RANGE),
     _same(Verdict.FATAL, "the server does not know the call: too old, or not etcd", Code.UNIMPLEMENTED, Code.NOT_FOUND),
     _same(Verdict.FATAL, "the members' data differ: etcd refuses all work until repaired", Code.DATA_LOSS),
-    _same(
-        Verdict.FATAL,
-        "the quota is used up: refused when applied; an operator must make room",
-        Code.EXHAUSTED,
+    # Not FATAL: etcd compares with the quota before it proposes a write and once more when it applies it (quota.go),
+    # and that second time it answers with this error although it has carried the write out.
+    Row(
+        stage=Stage.ANSWERED,
+        codes=(Code.EXHAUSTED,),
         text="space exceeded",
+        read=Verdict.FATAL,
+        write=Verdict.UNKNOWN,
+        why="the quota is used up: refused, or carried out as the last write that fitted; nothing comes later",
+        raises=StoreFull,
     ),
     _same(
         Verdict.FATAL,
@@ -203,6 +210,10 @@ _NEXT: dict[type[StoreError], str] = {
     StoreUnavailable: "Nothing was changed. See whether a majority of the store's members runs and is in reach.",
     StoreOutcomeUnknown: "It may or may not have been carried out. Read what the store holds before writing again.",
     StoreFatal: "Waiting will not help: mend the cause, then start again.",
+    StoreFull: (
+        "Queue managers go on where they run, but no owner can change until there is room: run `standfast store "
+        "make-room`; `standfast store check` tells more."
+    ),
 }
 
 
@@ -228,7 +239,7 @@ class Failed(Exception):  # noqa: N818 - a situation inside this room; it never 
         """The table's judgement of what was seen."""
         row = row_for(seen)
         verdict = row.write if write else row.read
-        return cls(endpoint, verdict, f"{seen.text.strip() or f'HTTP status {seen.status}'} ({row.why})")
+        return cls(endpoint, verdict, f"{seen.text.strip() or f'HTTP status {seen.status}'} ({row.why})", row.raises)
 
 
 _GRAVITY: tuple[type[StoreError], ...] = (StoreUnavailable, StoreOutcomeUnknown, StoreFatal)

@@ -138,6 +138,17 @@ class Gateway:
             data = await self._post(endpoint, path, body, token=used, write=write, until=until)
         return _decoded(endpoint, answer, data, write=write)
 
+    async def page(self, endpoint: str, path: str, until: float) -> str:
+        """A page that etcd serves as text, such as its metrics; raises Failed."""
+        try:
+            async with asyncio.timeout_at(until), self._open().get(endpoint + path, allow_redirects=False) as response:
+                data = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Failed.of(endpoint, _unanswered(error), write=False) from error
+        if response.status != _OK:
+            raise Failed.of(endpoint, _answered(response.status, data), write=False)
+        return data.decode(errors="replace")
+
     @asynccontextmanager
     async def stream(
         self, endpoint: str, path: str, request: Any, *, until: float

@@ -23,6 +23,10 @@ EVENTS = "events/"
 
 RANGE, TXN, WATCH = "/v3/kv/range", "/v3/kv/txn", "/v3/watch"
 LOGIN = "/v3/auth/authenticate"
+COMPACT, DEFRAGMENT, ALARM = "/v3/kv/compaction", "/v3/maintenance/defragment", "/v3/maintenance/alarm"
+METRICS = "/metrics"
+NOSPACE, CORRUPT = "NOSPACE", "CORRUPT"
+"""The alarms: the quota is used up; the members' data differ."""
 STATUS, MEMBERS, MOVE = "/v3/maintenance/status", "/v3/cluster/member/list", "/v3/maintenance/transfer-leadership"
 
 
@@ -47,6 +51,7 @@ class RangeAnswer(Struct, frozen=True):
 
     header: Header
     kvs: tuple[Pair, ...] = ()
+    more: bool = False
 
 
 class TxnAnswer(Struct, frozen=True):
@@ -56,12 +61,20 @@ class TxnAnswer(Struct, frozen=True):
     succeeded: bool = False
 
 
-class StatusAnswer(Struct, frozen=True):
-    """To STATUS; leader is a member id, 0 when the member knows none."""
+class StatusAnswer(Struct, frozen=True, rename="camel"):
+    """To STATUS; leader is a member id, 0 when the member knows none. Sizes in bytes; the quota only since 3.6.
 
-    header: Header
+    `errors` holds sentences, and the alarms that are raised, such as `memberID:1 alarm:NOSPACE`.
+    """
+
+    header: Header = msgspec.field(name="header")
     version: str
     leader: int = 0
+    raft_term: int = 0
+    db_size: int = 0
+    db_size_in_use: int = 0
+    db_size_quota: int = 0
+    errors: tuple[str, ...] = ()
 
 
 class EtcdMember(Struct, frozen=True):
@@ -75,6 +88,19 @@ class MembersAnswer(Struct, frozen=True):
     """To MEMBERS."""
 
     members: tuple[EtcdMember, ...]
+
+
+class RaisedAlarm(Struct, frozen=True):
+    """An alarm (NOSPACE, CORRUPT) and the member that raised it; it holds for all of them."""
+
+    alarm: str = ""
+    member_id: int = msgspec.field(name="memberID", default=0)
+
+
+class AlarmAnswer(Struct, frozen=True):
+    """To ALARM."""
+
+    alarms: tuple[RaisedAlarm, ...] = ()
 
 
 class LoginAnswer(Struct, frozen=True):
@@ -164,6 +190,12 @@ def log_request(prefix: bytes, since: int, *, limit: int = 0, until: int = 0) ->
     return range_request(prefix, since) | order
 
 
+def page_request(keys: Keys, after: bytes, revision: int, limit: int) -> dict[str, Any]:
+    """At most `limit` keys behind the key `after` (empty: all keys), by name, as they were at `revision` (0: now)."""
+    start = after + b"\0" if after else keys.root
+    return {"key": start, "range_end": after_prefix(keys.root), "revision": revision, "limit": limit}
+
+
 def txn_request(keys: Keys, guards: Sequence[Guard], puts: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
     """Compare the revisions of change, then put. A key that does not exist has revision 0."""
     return {
@@ -180,9 +212,21 @@ def delete_request(keys: Keys, doomed: Sequence[str]) -> dict[str, Any]:
     return {"success": [{"request_delete_range": {"key": keys.absolute(key)}} for key in doomed]}
 
 
+def erase_request(keys: Keys, guard: Guard) -> dict[str, Any]:
+    """Delete every key of the cluster if the guard holds."""
+    everything = {"key": keys.root, "range_end": after_prefix(keys.root)}
+    return txn_request(keys, [guard], []) | {"success": [{"request_delete_range": everything}]}
+
+
 def watch_request(prefix: bytes, after: int) -> dict[str, Any]:
     """Tell of every change below `prefix` after revision `after`, past ones included."""
     return {"create_request": {"key": prefix, "range_end": after_prefix(prefix), "start_revision": after + 1}}
+
+
+def in_order(change: KeyChange) -> tuple[bool, int, str]:
+    """Sort key of a snapshot: records first, then events, oldest first and as `log` has them."""
+    event = change.key.startswith(EVENTS)
+    return event, change.revision if event else 0, change.key
 
 
 def check_transaction(guards: Sequence[Guard], puts: Sequence[tuple[str, bytes]]) -> None:

@@ -5,6 +5,7 @@ Kept on a witness, so that losing a data node costs no election of the store. A 
 
 import asyncio
 from enum import StrEnum
+from typing import NamedTuple
 
 from standfast.stores import etcd_wire as wire
 from standfast.stores.etcd_errors import Failed, store_error
@@ -26,11 +27,15 @@ class Leadership(StrEnum):
     NO_SUCH_MEMBER = "no_such_member"  # etcd lists no member of that name
 
 
-async def leader_name(gateway: Gateway, within_s: float) -> str:
-    """Name of the leader as the gateway's first endpoint knows it, empty when it knows none.
+class Seat(NamedTuple):
+    """What one endpoint knows: the leader's name (empty: none), and whether etcd refuses writes for want of room."""
 
-    Raises StoreUnavailable or StoreFatal.
-    """
+    leader: str
+    full: bool
+
+
+async def seat(gateway: Gateway, within_s: float) -> Seat:
+    """As the gateway's first endpoint knows it; raises StoreUnavailable or StoreFatal."""
     endpoint = gateway.endpoints[0]
     until = asyncio.get_running_loop().time() + within_s
     try:
@@ -38,7 +43,8 @@ async def leader_name(gateway: Gateway, within_s: float) -> str:
         listed = await gateway.call(endpoint, wire.MEMBERS, {}, _MEMBERS, write=False, until=until)
     except Failed as failed:
         raise store_error("asking who leads the store", [failed]) from failed
-    return next((member.name for member in listed.members if member.id == status.leader), "")
+    leader = next((member.name for member in listed.members if member.id == status.leader), "")
+    return Seat(leader, full=any(wire.NOSPACE in error for error in status.errors))
 
 
 async def move_leadership(gateway: Gateway, to: str, within_s: float) -> Leadership:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct, structs
 
-from standfast.errors import StoreError, StoreFatal, StoreOutcomeUnknown
+from standfast.errors import StoreError, StoreFatal, StoreFull, StoreOutcomeUnknown
 from standfast.model.cluster import QueueManagerSpec
 from standfast.model.events import CATALOGUE, Event, Severity
 from standfast.model.records import (
@@ -126,7 +126,8 @@ class Ledger:
     async def transact(self, tx: Transaction) -> Settled:
         """Carry it out, all or nothing, once.
 
-        Raises StoreUnavailable (nothing was changed), StoreWentBack, StoreFatal; ValueError when it changes nothing.
+        Raises StoreUnavailable (nothing was changed), StoreFull (it was not seen to have happened, and will not happen
+        later), StoreWentBack, StoreFatal; ValueError when it changes nothing.
         """
         events = tuple(map(self._told, tx.events))
         puts = [(put.key, _encode(put.record)) for put in tx.puts]
@@ -135,8 +136,10 @@ class Ledger:
         before = max([self._seen, *(guard.revision for guard in tx.guards)])
         try:
             revision = await self._store.transact(guards, [*puts, *log])
-        except StoreOutcomeUnknown:
+        except (StoreOutcomeUnknown, StoreFull) as error:
             revision = await self._find(before, puts, log)
+            if revision is None and isinstance(error, StoreFull):
+                raise
             if revision is None:
                 return Settled(Outcome.UNKNOWN)
         if revision is None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from standfast.model.records import Guard
 from standfast.ports import Changes, KeyChange, KeyValue
-from standfast.stores.etcd_wire import EVENTS, check_transaction
+from standfast.stores.etcd_wire import EVENTS, check_transaction, in_order
 
 
 class MemoryStore(KeyValue):
@@ -53,6 +53,18 @@ class MemoryStore(KeyValue):
             del self._kept[key]
         if held:
             self._advance()
+
+    async def snapshot(self) -> Changes:
+        """See KeyValue."""
+        return Changes(self._revision, tuple(sorted(self._kept.values(), key=in_order)))
+
+    async def erase(self, guard: Guard) -> bool:
+        """See KeyValue; never unknown."""
+        if self._revision_of(guard.key) != guard.revision:
+            return False
+        self._kept.clear()
+        self._advance()
+        return True
 
     async def wake(self, after: int) -> None:
         """See KeyValue; waits without end."""

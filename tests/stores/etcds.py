@@ -31,10 +31,13 @@ def cluster_of(octet: int, count: int = 3, token: str = "test") -> Cluster:
 class Etcds:
     """An etcd cluster whose members can be killed, frozen and started again."""
 
-    def __init__(self, folder: Path, cluster: Cluster, tls: TlsFiles | None = None) -> None:
+    def __init__(
+        self, folder: Path, cluster: Cluster, tls: TlsFiles | None = None, tuning: EtcdTuning | None = None
+    ) -> None:
         self.cluster = cluster
         self.tls = tls
         self._folder = folder
+        self._tuning = tuning or EtcdTuning()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def endpoint(self, name: str) -> str:
@@ -59,7 +62,7 @@ class Etcds:
             data.mkdir(mode=0o700, exist_ok=True)
             state = "existing" if (data / "member").exists() else "new"
             me = self.cluster.member(name)
-            settings = arguments(self.cluster, me, data, state, tls=self.tls, tuning=EtcdTuning())
+            settings = arguments(self.cluster, me, data, state, tls=self.tls, tuning=self._tuning)
             with (self._folder / f"{name}.log").open("ab") as log:
                 self._running[name] = subprocess.Popen([find_etcd(), *settings], stdout=log, stderr=log)
         for name in names or self.names:

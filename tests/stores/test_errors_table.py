@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from standfast.errors import StoreFatal, StoreOutcomeUnknown, StoreUnavailable, StoreWentBack
+from standfast.errors import StoreFatal, StoreFull, StoreOutcomeUnknown, StoreUnavailable, StoreWentBack
 from standfast.stores.etcd_errors import TABLE, Code, Failed, Seen, Stage, Verdict, row_for, store_error
 from standfast.stores.etcd_http import _answered, _unanswered
 
@@ -47,7 +47,7 @@ CASES: list[tuple[int, Seen, Verdict, Verdict]] = [
     (8, said(12, "unknown service etcdserverpb.KV"), FATAL, FATAL),
     (8, said(5, "Not Found"), FATAL, FATAL),
     (9, said(15, "etcdserver: corrupt cluster"), FATAL, FATAL),
-    (10, said(8, "etcdserver: mvcc: database space exceeded"), FATAL, FATAL),
+    (10, said(8, "etcdserver: mvcc: database space exceeded"), FATAL, UNKNOWN),
     (11, said(8, "grpc: received message larger than max (2500019 vs. 2097152)"), FATAL, FATAL),
     (12, said(8, "etcdserver: too many requests"), WAIT, WAIT),
     (13, said(14, "etcdserver: no leader"), ELSEWHERE, ELSEWHERE),
@@ -145,6 +145,12 @@ def test_only_a_missing_connection_proves_that_nothing_was_sent(error: Exception
 )
 def test_the_gravest_failure_is_raised(verdicts: list[Verdict], raised: type[Exception]) -> None:
     assert type(store_error("reading", [Failed("e", verdict, "why") for verdict in verdicts])) is raised
+
+
+def test_a_full_store_is_told_from_all_other_troubles() -> None:
+    for write in (False, True):
+        full = Failed.of("e", said(8, "etcdserver: mvcc: database space exceeded"), write=write)
+        assert type(store_error("writing", [full, Failed("f", UNKNOWN, "why")])) is StoreFull
 
 
 def test_an_older_answer_is_graver_than_all() -> None:
