@@ -25,6 +25,12 @@ SLACK_NS = 300 * NS_PER_MS
 """How far a busy machine may take the client's view from the test's."""
 
 
+SETTLE_S = 60
+"""Longest wait for a load to flow again; a bound against hanging, not a figure."""
+EVERY_MS = {"nats": 5, "mosquitto": 25}
+"""Mosquitto rewrites its whole database for each change: a faster load would only queue."""
+
+
 class Watch:
     """Hears ticks, and waits for the first of which something is true."""
 
@@ -40,7 +46,7 @@ class Watch:
         """Return when the ticks from now on are as asked for."""
         seen = len(self.ticks)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SETTLE_S):
                 while not reached(self.ticks[seen:]):
                     self._news.clear()
                     await self._news.wait()
@@ -53,7 +59,7 @@ class Watch:
 
 
 def settings_for(place: Place, **changes: object) -> LoadSettings:
-    base = LoadSettings(kind="nats", address=place.address, port=place.port, run="test1", tick_ms=50, drain_s=10)
+    base = LoadSettings(kind="nats", address=place.address, port=place.port, run="test1", tick_ms=50, drain_s=60)
     return structs.replace(base, **changes)
 
 
@@ -65,7 +71,9 @@ async def killed_under_load(
     async with AsyncExitStack() as stack:
         broker: Broker = await stack.enter_async_context(started(driver(kind), place))
         await broker.ready()
-        process = await stack.enter_async_context(LoadProcess(settings_for(place, kind=kind), watch.hear))
+        process = await stack.enter_async_context(
+            LoadProcess(settings_for(place, kind=kind, every_ms=EVERY_MS[kind]), watch.hear)
+        )
         for _ in range(kills):
             await watch.steady()
             marks.append(boottime_ns())
