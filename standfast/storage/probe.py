@@ -6,19 +6,15 @@ left behind, everything counts as hung until one of them ends.
 """
 
 import asyncio
-import contextlib
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct, structs
 
-import standfast
+from standfast.disposable import Disposable
 
 PROBE_TIMEOUT_S = 2.0
 """Longest time for one probe: a healthy NFS server answers in milliseconds, a busy one in tenths of a second."""
@@ -26,10 +22,7 @@ MOST_ABANDONED = 4
 """Hanging children left behind at the same time."""
 MOST_IDLE = 2
 """Idle children kept for the next probes."""
-_CLOSE_S = 0.2
 _ANSWER_BYTES = 65_536
-_STUB = "import sys; sys.path.append(sys.argv.pop(1)); from standfast.storage.probe_child import main; main()"
-_ROOT = str(Path(standfast.__file__).parent.parent)
 
 
 class ProbeState(StrEnum):
@@ -69,45 +62,20 @@ _decode = msgspec.json.Decoder(Probe).decode
 _encode = msgspec.json.encode
 
 
-class _Child:
-    """One disposable child and the socket to it."""
+class _Child(Disposable):
+    """One disposable child that looks at directories."""
 
     def __init__(self, interpreter: Sequence[str]) -> None:
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.setblocking(False)
-        with theirs:
-            self._process = subprocess.Popen(
-                (*interpreter, "-I", "-S", "-c", _STUB, _ROOT, str(theirs.fileno())),
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
+        super().__init__("standfast.storage.probe_child", interpreter)
 
     async def ask(self, path: str, *, mount: bool) -> Probe:
         """Its answer; raises OSError when it has died."""
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._socket, _encode({"path": path, "mount": mount}))
-        packet = await loop.sock_recv(self._socket, _ANSWER_BYTES)
+        await loop.sock_sendall(self.socket, _encode({"path": path, "mount": mount}))
+        packet = await loop.sock_recv(self.socket, _ANSWER_BYTES)
         if not packet:
             raise ConnectionResetError("the probing child has died")
         return _decode(packet)
-
-    def abandon(self) -> None:
-        """Kill it and do not wait."""
-        self._socket.close()
-        self._process.kill()
-
-    def ended(self) -> bool:
-        """Whether it is gone; reaps it then."""
-        return self._process.poll() is not None
-
-    def close(self) -> None:
-        """End a child that was answering."""
-        self.abandon()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_CLOSE_S)
 
 
 class Prober:
