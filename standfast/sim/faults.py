@@ -209,8 +209,8 @@ class Faults:
         self.later(self.span(), self.revive, machine)
 
     def revive(self, machine: Machine) -> None:
-        """Power on, then the store process, then the daemon."""
-        if machine.powered:
+        """Power on, then the store process, then the daemon. A namesake that died stays dead."""
+        if machine.powered or machine.id != machine.name:
             return
         machine.power_on()
         self.world.after(self.world.between(0, self.term_ns), machine.start_store)
