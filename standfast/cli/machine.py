@@ -31,7 +31,9 @@ from standfast.managers.programs import program_version
 from standfast.managers.registry import driver
 from standfast.member.control_client import ControlClient
 from standfast.member.statedir import IDENTITY, StoredIdentity
-from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.member.watchdog_device import traits
+from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec, WatchdogMode
+from standfast.model.watchdog import uncovered
 from standfast.ports import Durability, Place
 from standfast.stores.etcd_version import version_problem
 from standfast.trust import CLUSTER_KEY, load_cluster_key, ssl_client_context
@@ -95,6 +97,8 @@ async def machine_findings(
         found += _ports(cluster, member)
     found += [finding async for finding in _store(cluster)]
     if member.role is Role.DATA:
+        if member.watchdog is not WatchdogMode.OFF:
+            found.append(_watchdog(cluster, member, ours=running is not None))
         for spec in cluster.queue_managers:
             found += [finding async for finding in _queue_manager(cluster, member, spec, run_dir)]
     return found
@@ -108,6 +112,30 @@ def _keys(trust: Path) -> Finding:
     except KeyFileError as error:
         return _problem("keys", error)
     return _ok("keys", f"{trust}: cluster key and certificates are sound and private")
+
+
+def _watchdog(cluster: Cluster, member: MemberSpec, *, ours: bool) -> Finding:
+    """The device, as far as it can be seen without opening it: that would start it."""
+    level = Level.PROBLEM if member.watchdog is WatchdogMode.REQUIRED else Level.WARNING
+    device, reason = member.watchdog_device, uncovered(cluster.timing)
+    try:
+        seen = traits(device)
+    except MachineError as error:
+        return Finding(level, "watchdog", str(error), "", MachineError)
+    if reason:
+        return Finding(level, "watchdog", reason, "", ClusterFileError)
+    if not os.access(device, os.W_OK):
+        return Finding(level, "watchdog", f"{device} can not be opened", "run Standfast as root", MachineError)
+    if seen is None:
+        return _ok("watchdog", f"{device} is there; the kernel shows nothing of it until it is opened")
+    if seen.no_way_out:
+        action = "load its driver with nowayout=0"
+        text = f"{device} ({seen.identity}) can not be stopped once started (nowayout)"
+        return Finding(level, "watchdog", text, action, MachineError)
+    if seen.active and not ours:
+        action = "end that (systemd's RuntimeWatchdogSec=, a watchdog daemon), or name another device"
+        return Finding(level, "watchdog", f"{device} ({seen.identity}) is in use by another", action, MachineError)
+    return _ok("watchdog", f"{device} ({seen.identity})")
 
 
 def _state(state_dir: Path, cluster: Cluster, member: MemberSpec) -> Finding:

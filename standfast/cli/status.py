@@ -13,6 +13,7 @@ from standfast.cli.verdict import headline, member_words, qm_words, remarks
 from standfast.cli.words import RUN_STATES, STYLES, Level, duration, plain
 from standfast.errors import Unreachable, UsageError
 from standfast.member.control_protocol import MemberReport, QueueManagerReport, Status, StatusReport
+from standfast.member.warden_protocol import WatchdogState
 from standfast.model.cluster import Role
 from standfast.model.records import Phase
 
@@ -127,6 +128,7 @@ def _member(report: StatusReport, member: MemberReport) -> list[Cell]:
     notes = ["coordinator"] if member.coordinator else []
     notes += ["etcd leader"] if member.store_leader else []
     notes += ["drained"] if member.name in report.orders.drained else []
+    notes += [f"watchdog {member.watchdog}"] if member.watchdog not in {None, WatchdogState.OFF} else []
     notes += ["does not hear us"] if member.hears_us is False else []
     notes += [plain(member.reason)] if member.reason and words.level is not Level.OK else []
     return [

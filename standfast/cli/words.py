@@ -111,13 +111,22 @@ NOTICES: dict[NoticeKind, Words] = {
         "no cgroup",
         Level.WARNING,
         "queue managers are held together by process group only",
-        "run the daemon from its systemd unit, which delegates a cgroup",
+        "let it make cgroups: run it as root, or with Delegate=yes under systemd",
     ),
     NoticeKind.STORAGE_UNREADY: Words(
         "storage", Level.WARNING, "the storage can not be used", "see `standfast check` on that member"
     ),
     NoticeKind.TIMING_DIFFERS: Words(
         "timing", Level.WARNING, "the file's timers are not those in force", "give all members the same file"
+    ),
+    NoticeKind.WATCHDOG_UNREADY: Words(
+        "watchdog", Level.WARNING, "its watchdog can not be used", "see docs/watchdog.md"
+    ),
+    NoticeKind.WATCHDOG_RESET: Words(
+        "watchdog",
+        Level.NOTE,
+        "this machine went down while its watchdog was started",
+        "look for what could not be stopped; `standfast explain watchdog_reset`",
     ),
     NoticeKind.FILE_DIFFERS: Words(
         "cluster file", Level.WARNING, "the file differs from what the store holds", "give all members the same file"

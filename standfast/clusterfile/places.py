@@ -33,6 +33,7 @@ class Fault(StrEnum):
     NO_DATA_MEMBER = "no_data_member"
     NOT_A_DATA_MEMBER = "not_a_data_member"  # preferred names something that can not run a queue manager
     TIMING = "timing"
+    WATCHDOG = "watchdog"  # no watchdog can keep the timing, or there is nothing to watch
     # warnings: legal, but worth a look
     ONE_DATA_MEMBER = "one_data_member"
     MANY_MEMBERS = "many_members"

@@ -28,7 +28,15 @@ from msgspec import Struct
 from standfast.clusterfile import rules
 from standfast.clusterfile.places import Fault, Path, Places, Problem
 from standfast.errors import ClusterFileError
-from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec, StoreSpec
+from standfast.model.cluster import (
+    Cluster,
+    MemberSpec,
+    QueueManagerSpec,
+    Role,
+    StorageSpec,
+    StoreSpec,
+    WatchdogMode,
+)
 from standfast.model.timing import DEFAULT_PROFILE, PROFILES, Timing, TimingError, timing
 
 S = TypeVar("S", bound=Struct)
@@ -43,6 +51,7 @@ _WANTED: dict[Any, tuple[str, Any]] = {
     bool: ("true or false", False),
     tuple[str, ...]: ('a list of texts, such as ["x", "y"]', ()),
     Role: ('"data" or "witness"', Role.DATA),
+    WatchdogMode: ('"off", "automatic" or "required"', WatchdogMode.OFF),
     dict[str, Any]: ("a table", {}),
     StorageSpec: ("a table [queue_manager.storage]", StorageSpec(path="")),
 }

@@ -11,7 +11,8 @@ from itertools import chain
 from urllib.parse import urlsplit
 
 from standfast.clusterfile.places import Fault, Path, Problem
-from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role
+from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, WatchdogMode
+from standfast.model.watchdog import uncovered
 
 MIN_MEMBERS = 3
 """Fewer can not lose one and keep a majority."""
@@ -33,6 +34,7 @@ def problems(cluster: Cluster) -> Iterator[Problem]:
         _cluster(cluster),
         chain.from_iterable(_member(("member", i), m) for i, m in enumerate(cluster.members)),
         _sockets(cluster),
+        _watchdogs(cluster),
         chain.from_iterable(_queue_manager(("queue_manager", i), q) for i, q in enumerate(cluster.queue_managers)),
         _same_names(cluster),
         _client_ports(cluster),
@@ -57,6 +59,7 @@ def warnings(cluster: Cluster, text: str) -> Iterator[Problem]:
             ("member",),
             f"{len(cluster.members)} members vote: more than {MAX_MEMBERS} make decisions slower, not safer.",
         )
+    yield from _idle_watchdogs(cluster)
     if not text.endswith("\n"):
         yield Problem(
             Fault.NO_LAST_NEWLINE,
@@ -142,6 +145,33 @@ def _member(path: Path, member: MemberSpec) -> Iterator[Problem]:
         yield from _address((*path, "client_address"), member.client_address)
     for key in _PORTS:
         yield from _port((*path, key), getattr(member, key))
+
+
+def _watchdogs(cluster: Cluster) -> Iterator[Problem]:
+    """A required watchdog can keep the timing; the device is named as an absolute path."""
+    reason = uncovered(cluster.timing)
+    for number, member in enumerate(cluster.members):
+        if reason and member.watchdog is WatchdogMode.REQUIRED:
+            yield Problem(Fault.WATCHDOG, ("member", number, "watchdog"), reason)
+        if not member.watchdog_device.startswith("/"):
+            yield Problem(
+                Fault.BAD_VALUE,
+                ("member", number, "watchdog_device"),
+                f'watchdog_device = {member.watchdog_device!r} must be an absolute path, such as "/dev/watchdog0".',
+            )
+
+
+def _idle_watchdogs(cluster: Cluster) -> Iterator[Problem]:
+    """Watchdogs that will not be used."""
+    reason = uncovered(cluster.timing)
+    for number, member in enumerate(cluster.members):
+        path = ("member", number, "watchdog")
+        if member.watchdog is WatchdogMode.OFF:
+            continue
+        if member.role is Role.WITNESS:
+            yield Problem(Fault.WATCHDOG, path, "a witness runs nothing that a watchdog could guard: leave it out.")
+        elif reason:
+            yield Problem(Fault.WATCHDOG, path, f"it will not be used: {reason}")
 
 
 def _sockets(cluster: Cluster) -> Iterator[Problem]:

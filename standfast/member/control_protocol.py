@@ -11,6 +11,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from standfast.member.snapshot import Snapshot
+from standfast.member.warden_protocol import WatchdogState
 from standfast.model.cluster import Role
 from standfast.model.records import MemberState, Orders, Phase
 from standfast.model.timing import Timing
@@ -168,6 +169,7 @@ class MemberReport(Struct, frozen=True, kw_only=True):
         lease_left_ms: what is left of the answering member's own lease in milliseconds; None for others.
         unfit: queue managers that it could not run now; "*" for all.
         store_leader: whether its etcd leads; None when unknown.
+        watchdog: how it stands with the answering member's watchdog; None for others.
     """
 
     name: str
@@ -184,6 +186,7 @@ class MemberReport(Struct, frozen=True, kw_only=True):
     lease_left_ms: int | None = None
     unfit: tuple[str, ...] = ()
     store_leader: bool | None = None
+    watchdog: WatchdogState | None = None
 
 
 class QueueManagerReport(Struct, frozen=True, kw_only=True):
@@ -248,6 +251,8 @@ class NoticeKind(StrEnum):
     NO_CGROUP = "no_cgroup"  # queue managers are held together by process group only
     STORAGE_UNREADY = "storage_unready"  # a probe of a storage path failed or hangs
     TIMING_DIFFERS = "timing_differs"  # the file's timers are not those in force
+    WATCHDOG_UNREADY = "watchdog_unready"  # the kernel's watchdog is wanted and can not be used
+    WATCHDOG_RESET = "watchdog_reset"  # this machine went down while its watchdog was started
     FILE_DIFFERS = "file_differs"  # the file's members or queue managers are not those in the store
 
 

@@ -39,6 +39,7 @@ from standfast.member.storehouse import Storehouse
 from standfast.member.warden_client import clear
 from standfast.member.warden_protocol import Containment
 from standfast.member.warden_reports import State
+from standfast.member.watchdog import Watchdog
 from standfast.model.cluster import Cluster, Role
 from standfast.ports import boottime_ns
 from standfast.quorum import signals as sig
@@ -144,9 +145,22 @@ class Daemon:
         hands.on_state = lambda told: _note_containment(reporter, told)
         handler = MemberHandler(self._cluster, reporter, ledger, journal, runtime.order)
         control = ControlServer(self._socket, handler, self._group)
-        fitness = Fitness(self._cluster, attendant.place, lambda: core.view, runtime.give, reporter)
+        me, timing = self._cluster.member(self._me), self._cluster.timing
+        watchdog = Watchdog(me, timing, state.path, give=hands.watchdog, journal=journal, reporter=reporter)
+        hands.on_watchdog = watchdog.told
+        fitness = Fitness(
+            self._cluster,
+            attendant.place,
+            lambda: core.view,
+            runtime.give,
+            reporter,
+            hindrance=lambda: watchdog.trouble,
+        )
+        watchdog.on_trouble = fitness.look_again
 
         async with contextlib.AsyncExitStack() as opened:
+            watchdog.begin()
+            opened.push_async_callback(watchdog.close)
             await hands.open()
             opened.push_async_callback(hands.close)
             opened.push_async_callback(attendant.close)
@@ -159,7 +173,7 @@ class Daemon:
             await control.open()
             opened.push_async_callback(control.close)
             opened.callback(runtime.close)
-            await self._go_on(runtime, scribe, store, fitness, reporter)
+            await self._go_on(runtime, scribe, store, reporter, fitness=fitness, watchdog=watchdog)
 
     def _cgroup_name(self) -> str:
         """One that no other member on this machine has, be it of another cluster with the same names."""
@@ -176,7 +190,14 @@ class Daemon:
         )
 
     async def _go_on(
-        self, runtime: Runtime, scribe: Scribe, store: Storehouse, fitness: Fitness, reporter: Reporter
+        self,
+        runtime: Runtime,
+        scribe: Scribe,
+        store: Storehouse,
+        reporter: Reporter,
+        *,
+        fitness: Fitness,
+        watchdog: Watchdog,
     ) -> None:
         """Let the core run until it has left; a part that fails for good ends the member the same way."""
         core = runtime.core
@@ -189,6 +210,7 @@ class Daemon:
                     scribe.trim(lambda: core.coordinator.leading(boottime_ns(), able=core.able) == self._me)
                 ),
                 asyncio.create_task(_stay_alive(notifier, reporter, store)),
+                asyncio.create_task(watchdog.run()),
             ]
             if self._cluster.member(self._me).role is Role.DATA:
                 work.append(asyncio.create_task(fitness.run()))

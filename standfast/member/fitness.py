@@ -1,10 +1,12 @@
 """Whether this member could run each queue manager now: its storage and its program are looked at all the time.
 
 Storage is probed by a disposable child only. Guarantees: a queue manager whose storage, program or options can not be
-used here is never placed here, from the first moment on: until the first look is done this member is unfit for all.
+used here is never placed here, from the first moment on: until the first look is done this member is unfit for all. So
+it is while `hindrance` gives a reason, such as a required watchdog that is missing.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from standfast.errors import StandfastError
@@ -35,13 +37,21 @@ class Fitness:
         view: Callable[[], View],
         give: Callable[[sig.Input], None],
         reporter: Reporter,
+        *,
+        hindrance: Callable[[], str],
     ) -> None:
         self._from_file = {spec.name: spec for spec in cluster.queue_managers}
         self._place = place
         self._view = view
         self._give = give
         self._reporter = reporter
+        self._hindrance = hindrance
+        self._stirred = asyncio.Event()
         self._unfit: tuple[str, ...] = (ALL,)
+
+    def look_again(self) -> None:
+        """Something has changed: look now."""
+        self._stirred.set()
 
     async def run(self) -> None:
         """Probe round after round, until cancelled."""
@@ -49,11 +59,16 @@ class Fitness:
         prober = Prober()
         try:
             while True:
+                self._stirred.clear()
                 unfit = tuple([spec.name for spec in self._specs() if not await self._fit(prober, spec)])
+                if self._hindrance():
+                    unfit = (ALL,)
                 if unfit != self._unfit:
                     self._unfit = unfit
                     self._give(sig.FitnessChanged(unfit))
-                await asyncio.sleep(EVERY_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY_S):
+                        await self._stirred.wait()
         finally:
             prober.close()
 

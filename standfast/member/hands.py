@@ -21,6 +21,8 @@ from standfast.member.warden_reports import (
     Stuck,
     ToDaemon,
     WardenGone,
+    WatchdogOrder,
+    WatchdogReport,
 )
 from standfast.quorum.runs import ENDED_BY_LEASE
 
@@ -62,8 +64,10 @@ class Hands:
         self._name = name
         self._warden: Warden | None = None
         self._lease: tuple[int, int, int] | None = None
+        self._watchdog: WatchdogOrder | None = None
         self._reviving: asyncio.Task[None] | None = None
         self.on_state: Callable[[State], None] = lambda _: None
+        self.on_watchdog: Callable[[WatchdogReport], None] = lambda _: None
 
     @property
     def state(self) -> State | None:
@@ -74,6 +78,8 @@ class Hands:
         """Start the warden; raises AlreadyRunning, MachineError."""
         self._warden = await Warden.start(self._run_dir, self._name, self._report)
         self.on_state(self._warden.state)
+        if self._watchdog:
+            self._warden.watchdog(self._watchdog)
         if self._lease:
             self._warden.lease(*self._lease)
 
@@ -82,6 +88,12 @@ class Hands:
         self._lease = (end_ns, stop_ns, kill_ns)
         if self._warden:
             self._warden.lease(end_ns, stop_ns, kill_ns)
+
+    def watchdog(self, order: WatchdogOrder) -> None:
+        """What watchdog the warden shall have, this one and each that replaces it."""
+        self._watchdog = order
+        if self._warden:
+            self._warden.watchdog(order)
 
     def launch(self, order: LaunchOrder) -> None:
         """Start a queue manager; refused while the warden is being replaced."""
@@ -120,6 +132,8 @@ class Hands:
                 self.reports.exited(report.qm, report.epoch, exit_code(report))
             case State():
                 self.on_state(report)
+            case WatchdogReport():
+                self.on_watchdog(report)
             case LeaseStop() | LeaseKill():
                 _log.warning("the warden ends %s: the lease runs out", report.qm)
             case Stuck():

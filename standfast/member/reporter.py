@@ -13,6 +13,7 @@ from standfast.member.control_protocol import (
     StoreReport,
 )
 from standfast.member.snapshot import Snapshot, take
+from standfast.member.warden_protocol import WatchdogState
 from standfast.model.cluster import Cluster, MemberSpec
 from standfast.model.records import Assignment
 from standfast.ports import LinkCounters, boottime_ns
@@ -53,6 +54,8 @@ class Reporter:
         self._counters = counters
         self.notices: dict[tuple[NoticeKind, str], Notice] = {}
         """What the daemon found that a person should see."""
+        self.watchdog: WatchdogState | None = None
+        """How it stands with the kernel's watchdog; None before the warden has said so."""
 
     def notice(self, kind: NoticeKind, subject: str = "", detail: str = "") -> None:
         """Add or renew a notice; an empty detail takes it back."""
@@ -103,6 +106,7 @@ class Reporter:
             left_ms = max(0, core.lease.end_ns - now_ns) // NS_PER_MS
             report |= {"heard_ms": 0, "leased": core.leased, "able": core.able}
             report |= {"lease_left_ms": left_ms, "unfit": core.unfit}
+            report["watchdog"] = self.watchdog
         else:
             report |= self._heard(spec.name, now_ns)
         leader = self._store.leader

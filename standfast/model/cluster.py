@@ -15,6 +15,14 @@ class Role(StrEnum):
     WITNESS = "witness"
 
 
+class WatchdogMode(StrEnum):
+    """Whether a member uses the kernel's watchdog."""
+
+    OFF = "off"
+    AUTOMATIC = "automatic"  # when it can be used
+    REQUIRED = "required"  # the member runs nothing without it
+
+
 class MemberSpec(Struct, frozen=True, kw_only=True):
     """One machine of the cluster.
 
@@ -27,6 +35,8 @@ class MemberSpec(Struct, frozen=True, kw_only=True):
         store_client_port: TCP port of its etcd for members.
         store_peer_port: TCP port of its etcd for its peers.
         health_port: TCP port of the health URLs.
+        watchdog: whether a kernel watchdog resets the machine when its lease ends and something still runs.
+        watchdog_device: the device for it.
     """
 
     name: str
@@ -37,6 +47,8 @@ class MemberSpec(Struct, frozen=True, kw_only=True):
     store_client_port: int = 7401
     store_peer_port: int = 7402
     health_port: int = 7403
+    watchdog: WatchdogMode = WatchdogMode.OFF
+    watchdog_device: str = "/dev/watchdog"
 
     @property
     def clients(self) -> str:

@@ -37,6 +37,9 @@ class EventKind(StrEnum):
     CLUSTER_THAWED = "cluster_thawed"
     LEASE_LOST = "lease_lost"
     LEASE_REGAINED = "lease_regained"
+    WATCHDOG_READY = "watchdog_ready"
+    WATCHDOG_MISSING = "watchdog_missing"
+    WATCHDOG_RESET = "watchdog_reset"
     LINK_LOST = "link_lost"
     LINK_HEALED = "link_healed"
     QM_STOP_STUCK = "qm_stop_stuck"
@@ -125,6 +128,22 @@ CATALOGUE: dict[EventKind, Entry] = {
         stored=False,
     ),
     EventKind.LEASE_REGAINED: _entry(_I, "This member has a majority again.", _NOTHING, stored=False),
+    EventKind.WATCHDOG_READY: _entry(
+        _I, "This member can use its kernel's watchdog again, or for the first time.", _NOTHING, stored=False
+    ),
+    EventKind.WATCHDOG_MISSING: _entry(
+        _W,
+        "This member can not use its kernel's watchdog; where it is required, it runs nothing.",
+        "See the detail and docs/watchdog.md.",
+        stored=False,
+    ),
+    EventKind.WATCHDOG_RESET: _entry(
+        _C,
+        "This machine went down while its watchdog was started: something still ran as the lease ended, or its power "
+        "failed; `evidence` says how sure that is.",
+        "Look for what could not be stopped: a hung disk or mount, a warden that was killed, a frozen machine.",
+        stored=False,
+    ),
     EventKind.LINK_LOST: _entry(
         _W, "This member does not hear the other one any more.", "Look at the network between them.", stored=False
     ),

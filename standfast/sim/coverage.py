@@ -11,9 +11,17 @@ from standfast.sim.aims import AIMS
 from standfast.sim.draws import Mood
 from standfast.sim.faults import FAULTS
 
-OUT_OF_REACH = frozenset({EventKind.QM_STOP_STUCK, EventKind.STORE_RESTORED})
+OUT_OF_REACH = frozenset(
+    {
+        EventKind.QM_STOP_STUCK,
+        EventKind.STORE_RESTORED,
+        EventKind.WATCHDOG_READY,
+        EventKind.WATCHDOG_MISSING,
+        EventKind.WATCHDOG_RESET,
+    }
+)
 """A process that outlives SIGKILL: against the assumption under which the lease's end is promised. A restore: no member
-runs while it is done."""
+runs while it is done. The watchdog: a device of the machine, which these machines have not."""
 ASKED_WRONGLY = frozenset(
     {Verdict.NO_SUCH_QUEUE_MANAGER, Verdict.NO_SUCH_MEMBER, Verdict.NOT_A_DATA_MEMBER, Verdict.ALREADY_SO}
 )
