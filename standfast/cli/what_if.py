@@ -57,7 +57,7 @@ def snapshot(asked: Asked) -> None:
     ),
 )
 @asking
-@click.option("--lose", metavar="MEMBER", multiple=True, help="This member dies with everything on it; repeatable.")
+@click.option("--lose", metavar="MEMBER", multiple=True, help="It dies with everything on it; a list, or repeatable.")
 @click.option(
     "--cut",
     metavar="A:B",
@@ -99,7 +99,8 @@ def supposition(lose: Iterable[str], cut: Iterable[str], members: list[str]) -> 
     """What is supposed; raises UsageError for unknown names and for cuts that can not be read."""
     pairs = [pair for text in cut for pair in _pairs(text, members)]
     return Supposition(
-        lose=tuple(dict.fromkeys(_known(name, members) for name in lose)), cut=tuple(dict.fromkeys(pairs))
+        lose=tuple(dict.fromkeys(_known(name, members) for names in lose for name in names.split(","))),
+        cut=tuple(dict.fromkeys(pairs)),
     )
 
 
@@ -121,8 +122,9 @@ def _pairs(text: str, members: list[str]) -> Iterator[Pair]:
 def _known(name: str, members: list[str]) -> str:
     if name in members:
         return name
-    near = difflib.get_close_matches(name, members, n=1, cutoff=0)
-    raise UsageError(f"There is no member {name!r}: did you mean {near[0]!r}? This cluster has {', '.join(members)}.")
+    near = difflib.get_close_matches(name, members, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise UsageError(f"There is no member {name!r}.{hint} This cluster has {', '.join(members)}.")
 
 
 # ---------------------------------------------------------------- the answer
