@@ -124,6 +124,6 @@ def _next_steps(out: Path, cluster: Cluster) -> str:
         "2. On each machine:",
         f"     standfast check /etc/standfast/{CLUSTER_FILE} --member NAME",
         f"     standfast run --file /etc/standfast/{CLUSTER_FILE} --member NAME",
-        f"3. Keep {out / TRUST / '_authority'} away from the members: whoever has it can make a member of this cluster.",
+        f"3. Keep {out / TRUST / '_authority'} away from the members: whoever has it can make a member.",
     ]
     return "\n".join(lines)
