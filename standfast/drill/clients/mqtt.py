@@ -61,7 +61,7 @@ class MqttConnection(asyncio.Protocol):
 
     def packet(self, kind: int, body: bytes) -> None:
         """Send at once; ignored when the connection is gone."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(bytes((kind,)) + remaining_length(len(body)) + body)
 
     def publish(self, topic: str, packet_id: int, payload: bytes) -> None:

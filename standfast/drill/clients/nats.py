@@ -81,7 +81,7 @@ class NatsConnection(asyncio.Protocol):
 
     def write(self, frames: bytes) -> None:
         """Send at once; ignored when the connection is gone."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frames)
 
     def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
