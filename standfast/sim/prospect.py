@@ -30,6 +30,7 @@ class MemberEnd(Struct, frozen=True, kw_only=True):
         name: of the member.
         role: of the member.
         alive: whether its daemon runs.
+        incarnation: the newest of it in the store; 0 when it never joined.
         state: what the store holds of it; None when it never joined.
         leased: whether it holds a lease.
         hears: which others it hears, by name.
@@ -38,6 +39,7 @@ class MemberEnd(Struct, frozen=True, kw_only=True):
     name: str
     role: Role
     alive: bool
+    incarnation: int
     state: MemberState | None
     leased: bool
     hears: tuple[str, ...]

@@ -273,6 +273,7 @@ class Play:
                 name=name,
                 role=self._snapshot.cluster.member(name).role,
                 alive=actor.daemon is not None,
+                incarnation=kept.record.incarnation if kept is not None else 0,
                 state=kept.record.state if kept is not None else None,
                 leased=actor.daemon is not None and _core(actor).leased,
                 hears=tuple(

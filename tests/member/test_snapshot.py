@@ -8,6 +8,8 @@ import pytest
 from msgspec import structs
 
 from standfast.errors import UsageError
+from standfast.member.control_protocol import TakeSnapshot
+from standfast.member.handler import MemberHandler
 from standfast.member.reporter import Reporter
 from standfast.member.snapshot import FORMAT, Snapshot, read_snapshot, take
 from standfast.model.cluster import Cluster, StoreSpec
@@ -57,7 +59,7 @@ def test_it_holds_no_secrets():
     assert PASSWORD_FILE not in text
 
 
-def test_a_member_answers_with_what_it_knows_now():
+async def test_a_member_answers_with_what_it_knows_now():
     now_ns = boottime_ns()
     core = core_of_a(CLUSTER, now_ns)
 
@@ -65,7 +67,8 @@ def test_a_member_answers_with_what_it_knows_now():
         leader, version, read_ms = "w", "3.6.11", None
 
     before_ms = time.time_ns() // 1_000_000
-    taken = Reporter(CLUSTER, core, Facts(), Facts(), LinkCounters()).snapshot()
+    reporter = Reporter(CLUSTER, core, Facts(), Facts(), LinkCounters())
+    taken = await MemberHandler(CLUSTER, reporter, None, None, None).handle(TakeSnapshot(), None)
     assert set(taken.heard) == {"a", "w"}
     assert taken.store_leader == "w"
     assert taken.at_unix_ms >= before_ms

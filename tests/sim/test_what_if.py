@@ -3,9 +3,10 @@
 import itertools
 
 import pytest
+from msgspec import structs
 
 from standfast.model.events import EventKind
-from standfast.model.records import MemberState, Orders, Phase, member_key
+from standfast.model.records import MemberState, Orders, Phase
 from standfast.model.timing import NS_PER_MS, lapse_ns
 from standfast.quorum.can_stop import Cost
 from standfast.quorum.runs import StopReason
@@ -13,7 +14,7 @@ from standfast.sim import what_if as module
 from standfast.sim.chronicle import Deed
 from standfast.sim.prospect import Prospect, Supposition
 from standfast.sim.what_if import what_if
-from tests.snapshots import EPOCH, cluster_of, ordered, record_of, said, silent, snapshot_of, written
+from tests.snapshots import EPOCH, INCARNATION, cluster_of, ordered, said, silent, snapshot_of
 
 THREE, FIVE = cluster_of("abw"), cluster_of("abcvw")
 TIMING = THREE.timing
@@ -182,28 +183,42 @@ def test_who_is_not_heard_by_the_asked_member_lives_if_another_one_hears_him():
     """Asked is b, which a does not reach; the witness hears both."""
     snapshot = snapshot_of(THREE)
     heard = {name: word for name, word in said(snapshot, "b", hears=("b", "w")).heard.items() if name != "a"}
-    prospect = what_if(type(snapshot)(**{**fields(snapshot), "heard": heard, "taken_by": "b"}), Supposition())
+    prospect = what_if(structs.replace(snapshot, heard=heard, taken_by="b"), Supposition())
     assert {end.name: end.hears for end in prospect.members} == {"a": ("w",), "b": ("w",), "w": ("a", "b")}
     assert runs_on(prospect) == "a"
 
 
-def fields(snapshot) -> dict[str, object]:
-    return {name: getattr(snapshot, name) for name in snapshot.__struct_fields__}
+def test_who_hears_whom_begins_as_it_is_in_the_snapshot():
+    prospect = what_if(said(snapshot_of(THREE), "b", hears=("b", "w")), Supposition())
+    assert {end.name: end.hears for end in prospect.members} == {"a": ("b", "w"), "b": ("w",), "w": ("a", "b")}
 
 
-def test_a_member_of_another_incarnation_joins_in_the_play():
-    snapshot = said(snapshot_of(THREE), "b", incarnation=0, leased=False)
-    gone = record_of(THREE.member("b"))
-    snapshot = written(snapshot, member_key("b"), type(gone)(**{**fields(gone), "state": MemberState.EVICTED}))
-    assert what_if(snapshot, lose("a")).all_run
+@pytest.mark.parametrize(("says", "becomes"), [(INCARNATION, INCARNATION), (0, INCARNATION + 1)])
+def test_a_member_goes_on_as_what_it_is_and_joins_when_it_has_not_yet(says, becomes):
+    prospect = what_if(said(snapshot_of(THREE), "b", incarnation=says), Supposition())
+    assert {end.name: end.incarnation for end in prospect.members}["b"] == becomes
+
+
+def test_the_store_begins_with_the_leader_that_it_has():
+    led_by_w = snapshot_of(THREE)
+    led_by_a = structs.replace(led_by_w, store_leader="a")
+    asked, waited = (what_if(snapshot, lose("w")) for snapshot in (led_by_a, led_by_w))
+    assert at_ms(asked, EventKind.MEMBER_IN_DOUBT, "w") < at_ms(waited, EventKind.MEMBER_IN_DOUBT, "w")
 
 
 def test_a_lease_that_the_snapshot_does_not_explain_is_told():
     assert what_if(said(snapshot_of(THREE), "b", leased=False), Supposition()).unlike == ("b",)
 
 
-def test_a_play_without_an_end_is_no_good_news(monkeypatch):
+def test_a_play_that_does_not_come_to_rest_ends_all_the_same(monkeypatch):
     monkeypatch.setattr(module, "LONGEST_TERMS", 1)
+    assert not what_if(snapshot_of(THREE), Supposition()).at_rest
+
+
+@pytest.mark.parametrize("rests", [(True, False), (False, True)], ids=["not afterwards", "not even before"])
+def test_a_play_without_an_end_is_no_good_news(monkeypatch, rests):
+    answers = iter(rests)
+    monkeypatch.setattr(module.Play, "rest", lambda _: next(answers))
     prospect = what_if(snapshot_of(THREE), Supposition())
     assert not prospect.at_rest
     assert not prospect.all_run
