@@ -7,7 +7,7 @@
      ├─ ClusterFileError             3   the cluster file can not be used
      ├─ MachineError                 4   this machine lacks something: a program, a port, a permission
      ├─ KeyFileError                 5   a key or certificate is missing, broken or readable by others
-     ├─ StateError                   6   the state directory is broken or belongs to another member
+     ├─ StateError                   6   the state directory or shared disk is broken or belongs to another
      ├─ AlreadyRunning               7   the member runs already on this machine
      ├─ StoreError                   8   the store
      │   ├─ StoreUnavailable             no endpoint answered in time; nothing was changed
@@ -57,7 +57,7 @@ class KeyFileError(StandfastError):
 
 
 class StateError(StandfastError):
-    """The state directory is broken or belongs to another member or cluster."""
+    """The state directory or the shared disk is broken, or belongs to another member or cluster."""
 
     exit_code = 6
 

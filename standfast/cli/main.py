@@ -36,6 +36,7 @@ class Command(NamedTuple):
 COMMANDS: tuple[Command, ...] = (
     Command("init", "init", "init", "Set up", "Write a cluster file, keys and certificates."),
     Command("check", "check", "check", "Set up", "Judge a cluster file and this machine; changes nothing."),
+    Command("disk", "disk", "disk", "Set up", "Prepare and show a shared disk for heartbeats."),
     Command("run", "run", "run", "Set up", "Run a member in the foreground."),
     Command("status", "status", "status", "Look", "Who runs what, who hears whom, what needs a person."),
     Command("history", "history", "history", "Look", "Takeovers and restarts: when, from, to, why, how long."),

@@ -214,6 +214,9 @@ class DiskLink:
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
+        for side in (self._reading, self._writing):
+            if side.hand is not None:
+                side.hand.left()
 
     async def _verdict(self) -> DiskTrouble | None:
         """What came of the first attempt to read, and then to write."""

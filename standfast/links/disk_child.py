@@ -14,6 +14,7 @@ Asked, one packet each (numbers big endian)::
 and instead of any answer b"!" + JSON {"errno", "text"}.
 """
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -31,7 +32,8 @@ FILE_BLOCK = 4096
 """Alignment for a plain file, whose device may want 512 or 4096: enough for both."""
 PACKET_BYTES = 1 << 17
 
-_BLKSSZGET = 0x1268  # linux/fs.h: the logical block size of a block device
+_BLKROGET = 0x125E  # linux/fs.h: whether a block device is read-only
+_BLKSSZGET = 0x1268  # likewise: its logical block size
 _READ = struct.Struct(">QII")
 _OFFSET = struct.Struct(">Q")
 _NUMBER = struct.Struct(">I")
@@ -74,16 +76,17 @@ class _Disk:
             if write and _readable(path):
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS)) from error
             raise
+        if write and device and self._number(_BLKROGET):  # root may open it all the same
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         if create:
             _sync(Path(path).parent)
-        return {"block": self._block(device=device), "size": os.lseek(self._fd, 0, os.SEEK_END), "device": device}
+        block = self._number(_BLKSSZGET) if device else FILE_BLOCK
+        return {"block": block, "size": os.lseek(self._fd, 0, os.SEEK_END), "device": device}
 
-    def _block(self, *, device: bool) -> int:
-        """The alignment that I/O must have, in bytes."""
-        if not device:
-            return FILE_BLOCK
+    def _number(self, request: int) -> int:
+        """What the kernel answers to one of its questions about block devices."""
         answer = bytearray(4)
-        fcntl.ioctl(self._fd, _BLKSSZGET, answer)
+        fcntl.ioctl(self._fd, request, answer)
         return int.from_bytes(answer, sys.byteorder)
 
     def _changed(self, offset: int, length: int, unit: int) -> Iterator[bytes]:
@@ -137,12 +140,12 @@ def _sync(directory: Path) -> None:
 def main() -> None:
     """Serve the socket whose descriptor is the argument, until the other end is closed."""
     disk = _Disk()
-    with socket.socket(fileno=int(sys.argv[1])) as master:
+    with socket.socket(fileno=int(sys.argv[1])) as master, contextlib.suppress(ConnectionError):
         while packet := master.recv(PACKET_BYTES):
             try:
                 for answer in disk.answers(packet):
                     master.send(answer)
-            except BrokenPipeError:
-                return
+            except ConnectionError:
+                raise
             except OSError as error:
                 master.send(b"!" + json.dumps({"errno": error.errno or 0, "text": error.strerror or ""}).encode())

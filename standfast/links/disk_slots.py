@@ -44,7 +44,7 @@ class DiskCounters(LinkCounters):
     damaged: int = 0  # slot contents that were torn or overwritten, each counted once
     superseded: int = 0  # heartbeats replaced by a newer one before they were written
     oversized: int = 0  # heartbeats that no slot can hold
-    intruded: int = 0  # times that this member's own slot held what this process had not written
+    intruded: int = 0  # newer records of another process in this member's own slot: a second daemon of its name?
 
 
 class SlotState(StrEnum):
@@ -223,7 +223,7 @@ class Board:
         if isinstance(opened, Sealed) and opened.record.heartbeat.sender != slot.member:
             opened = Fault.MISPLACED  # of the member that had this slot before
         if isinstance(opened, Fault):
-            self._spoiled(index, slot, opened)
+            self._spoiled(slot, opened)
             return None
         slot.fault = None
         before = slot.newest.sequence if slot.newest else 0
@@ -237,13 +237,12 @@ class Board:
             return None
         return self._met(slot, opened)
 
-    def _spoiled(self, index: int, slot: Slot, fault: Fault) -> None:
+    def _spoiled(self, slot: Slot, fault: Fault) -> None:
         """Count a content that cannot be used."""
         slot.fault, slot.went_back = fault, False
         if fault is Fault.BLANK and slot.newest is None:
             return
         counters = self.counters
-        counters.intruded += index == self.me and self._wrote
         match fault:
             case Fault.OTHER_CLUSTER:
                 counters.other_cluster += 1
