@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 from msgspec import structs
+from rich.console import Console
 
 from standfast.cli.examples import example
 from standfast.cli.run import STATE_DIR
@@ -41,10 +42,10 @@ store.add_command(make_room)
 
 
 @store.command(epilog=example("standfast store backup /var/backups/standfast.jsonl"))
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @at_the_store
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
-def backup(*, file: Path, door: Door, json_: bool) -> None:
+def backup(*, target: Path, door: Door, json_: bool) -> None:
     """Save everything that Standfast keeps, as it is at one moment, in FILE: readable, with a checksum.
 
     FILE appears whole or not at all, and is read back before this ends well. Queue managers and members go on
@@ -52,15 +53,15 @@ def backup(*, file: Path, door: Door, json_: bool) -> None:
     """
     raw = asyncio.run(_saved(door))
     try:
-        write_durably(file, raw)
-        saved = decode(file.read_bytes(), str(file))
+        write_durably(target, raw)
+        saved = decode(target.read_bytes(), str(target))
     except OSError as error:
-        raise MachineError(f"{file} can not be written: {error.strerror}. Nothing was saved there.") from error
+        raise MachineError(f"{target} can not be written: {error.strerror}. Nothing was saved there.") from error
     if json_:
         as_json(structs.asdict(saved.header) | {"bytes": len(raw), "sha256": saved.checksum})
     else:
         show(
-            f"{file}: {saved.header.records} records and {saved.header.events} events of cluster {door.cluster.name} "
+            f"{target}: {saved.header.records} records and {saved.header.events} events of cluster {door.cluster.name} "
             f"at revision {saved.header.revision}, {len(raw)} bytes"
         )
 
@@ -71,21 +72,21 @@ async def _saved(door: Door) -> bytes:
 
 
 @store.command(epilog=example("standfast store restore standfast.jsonl", "standfast store restore --undo"))
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.argument("source", metavar="[FILE]", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @at_the_store
 @click.option("--undo", is_flag=True, help="Take back a restore that was not finished, instead of FILE.")
 @click.option("--stopped", multiple=True, metavar="MEMBER", help="It does not answer; I made sure that it is stopped.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
-def restore(*, file: Path | None, door: Door, undo: bool, stopped: tuple[str, ...], json_: bool) -> None:
+def restore(*, source: Path | None, door: Door, undo: bool, stopped: tuple[str, ...], json_: bool) -> None:
     """Put the backup in FILE into an empty store of the same cluster. No member may run.
 
     Start each member's etcd alone (`standfast store serve`), restore on one machine, end them, start the members. All
     members then join anew, queue managers are placed anew. If it is interrupted, members refuse the store until the
     same command was run again, or --undo.
     """
-    if (file is None) is not undo:
+    if (source is None) is not undo:
         raise UsageError("Name the backup to restore, or say --undo: one of the two.")
-    saved = _read(file) if file is not None else None
+    saved = _read(source) if source is not None else None
     done = asyncio.run(_restore(door, saved, stopped))
     if json_:
         as_json(done)
@@ -116,7 +117,12 @@ async def _restore(door: Door, saved: Backup | None, vouched: tuple[str, ...]) -
                 f"Make sure that it is stopped, then say so with --stopped {name}."
             )
     async with door.open() as (kept, _):
-        return await (put_back(kept, saved, door.cluster, door.member) if saved else take_back(kept))
+        if saved is None:
+            return await take_back(kept)
+        with Console(stderr=True).status("Restoring ...") as shown:
+            return await put_back(
+                kept, saved, door.cluster, door.member, lambda done, of: shown.update(f"Restoring: {done} of {of} ...")
+            )
 
 
 @store.command(epilog=example("standfast store serve --member a"))

@@ -141,7 +141,10 @@ class Gateway:
     async def page(self, endpoint: str, path: str, until: float) -> str:
         """A page that etcd serves as text, such as its metrics; raises Failed."""
         try:
-            async with asyncio.timeout_at(until), self._open().get(endpoint + path, allow_redirects=False) as response:
+            # The session does not decompress, so nothing must come compressed.
+            plain = {"Accept-Encoding": "identity"}
+            asking = self._open().get(endpoint + path, headers=plain, allow_redirects=False)
+            async with asyncio.timeout_at(until), asking as response:
                 data = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Failed.of(endpoint, _unanswered(error), write=False) from error

@@ -27,7 +27,7 @@ What is not restored as it was
   orders       as they were; written even when there were none, see above.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from msgspec import structs
@@ -91,7 +91,7 @@ async def restore(
     """
     _require_own(backup, cluster)
     first, rest, settings = _planned(backup, cluster)
-    everything = first | rest
+    everything = first | {key: value for _, key, value in rest}
     held = await store.snapshot()
     there = {change.key for change in held.changes}
     if not there:
@@ -103,7 +103,7 @@ async def restore(
     else:
         marked = _begun(held, first, everything)
         written = 0
-    for batch in _batches({key: value for key, value in rest.items() if key not in there}):
+    for batch in _batches([one for one in rest if one[1] not in there]):
         guards = [Guard(SETTINGS_KEY, marked), *(Guard(key, 0) for key in batch)]
         if await store.transact(guards, list(batch.items())) is None:
             raise _refused("Another restore, or one of an earlier run that came late, writes into the store too")
@@ -143,10 +143,13 @@ def _require_own(backup: Backup, cluster: Cluster) -> None:
         )
 
 
-def _planned(backup: Backup, cluster: Cluster) -> tuple[Values, Values, SettingsRecord]:
-    """What the first transaction writes, what the others do, and the settings as they shall be in the end."""
+def _planned(backup: Backup, cluster: Cluster) -> tuple[Values, list[tuple[int, str, bytes]], SettingsRecord]:
+    """What the first transaction writes, what the others do, and the settings as they shall be in the end.
+
+    The others as (revision of the transaction that it was part of, key, value); 0 for records, which go together.
+    """
     first: Values = {ORDERS_KEY: _encode(Orders())}
-    rest: Values = {}
+    rest: list[tuple[int, str, bytes]] = []
     settings: SettingsRecord | None = None
     for line in backup.records:
         record = record_of(line)
@@ -158,9 +161,9 @@ def _planned(backup: Backup, cluster: Cluster) -> tuple[Values, Values, Settings
         elif isinstance(record, MemberRecord | Orders):
             first[line.key] = _encode(_made_safe(record))
         else:
-            rest[line.key] = _encode(_made_safe(record))
+            rest.append((0, line.key, _encode(_made_safe(record))))
     assert settings is not None
-    rest |= {line.key: bytes(line.value) for line in backup.events}
+    rest += [(line.revision, line.key, bytes(line.value)) for line in backup.events]
     return first, rest, settings
 
 
@@ -184,22 +187,20 @@ def _made_safe(record: Record) -> Record:
     return record
 
 
-def _batches(values: Values) -> Iterator[Values]:
-    """In their order, cut where a transaction would be too large, or would change the order of the log.
+def _batches(rest: Iterable[tuple[int, str, bytes]]) -> Iterator[Values]:
+    """One transaction each: records as many as fit, events as they came.
 
-    Events of one transaction are ordered by their keys, those of several by revision: a batch holds only events whose
-    keys rise.
+    Events of one transaction are known by its revision and ordered by their keys, so what was one becomes one again.
     """
     batch: Values = {}
-    size = 0
-    last = ""
-    for key, value in values.items():
-        if batch and (len(batch) == BATCH_KEYS or size + len(value) > BATCH_BYTES or key < last):
+    size, of = 0, 0
+    for origin, key, value in rest:
+        large = not origin and (len(batch) == BATCH_KEYS or size + len(value) > BATCH_BYTES)
+        if batch and (large or origin != of):
             yield batch
             batch, size = {}, 0
         batch[key] = value
-        size += len(value)
-        last = key
+        size, of = size + len(value), origin
     if batch:
         yield batch
 

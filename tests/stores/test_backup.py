@@ -246,7 +246,7 @@ async def test_a_restored_cluster_has_its_past_but_nobody_in_it(kind: str, etcd:
     assert after.settings.record == structs.replace(before.settings.record, term_ceiling_ms=longer_ms)
 
     told, known = await history(store), await history(old)
-    assert [event.id for event in told[:-1]] == [event.id for event in known]
+    assert [(event.id, event.order) for event in told[:-1]] == [(event.id, event.order) for event in known]
     assert (told[-1].kind, told[-1].member) == (EventKind.STORE_RESTORED, "a")
 
 
@@ -267,7 +267,7 @@ async def test_many_keys_are_restored_within_the_limits_of_etcd_and_in_order(etc
         )
     done = await restore(etcd, await saved(old), CLUSTER, "w")
     assert done.written == done.records + done.events
-    assert [e.id for e in (await history(etcd))[:-1]] == [e.id for e in await history(old)]
+    assert [(e.id, e.order) for e in (await history(etcd))[:-1]] == [(e.id, e.order) for e in await history(old)]
     assert len((await view_of(etcd)).specs) == 153
 
 
