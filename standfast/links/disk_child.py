@@ -7,8 +7,9 @@ Asked, one packet each (numbers big endian)::
 
     b"o" + JSON {"path", "write", "exclusive", "create"}   open; answers b"=" + JSON {"block", "size", "device"}
     b"g" + u64 size                                        grow the file and allocate it; answers b"."
-    b"r" + u64 offset, u32 length, u32 unit                answers b"u" + u32 number + bytes for each unit that changed
-                                                           since the last time, without its trailing zeros; then b"."
+    b"r" + u64 offset, u32 length, u32 unit                answers b"+" or, at last, b"." with the units that changed
+                                                           since the last time, for each: u32 number, u32 length, and
+                                                           the bytes without trailing zeros
     b"w" + u64 offset + bytes                              write; answers b"." when it is on the disk
 
 and instead of any answer b"!" + JSON {"errno", "text"}.
@@ -36,7 +37,7 @@ _BLKROGET = 0x125E  # linux/fs.h: whether a block device is read-only
 _BLKSSZGET = 0x1268  # likewise: its logical block size
 _READ = struct.Struct(">QII")
 _OFFSET = struct.Struct(">Q")
-_NUMBER = struct.Struct(">I")
+_UNIT = struct.Struct(">II")
 _PRIVATE = 0o600
 
 
@@ -55,8 +56,9 @@ class _Disk:
             yield b"=" + json.dumps(self._open(**json.loads(rest))).encode()
             return
         if what == b"r":
-            yield from self._changed(*_READ.unpack(rest))
-        elif what == b"w":
+            yield from _packed(self._changed(*_READ.unpack(rest)))
+            return
+        if what == b"w":
             self._write(_OFFSET.unpack_from(rest)[0], rest[_OFFSET.size :])
         else:
             os.posix_fallocate(self._fd, 0, _OFFSET.unpack(rest)[0])
@@ -97,7 +99,7 @@ class _Disk:
             content = bytes(view[start : start + unit]).rstrip(b"\0")
             if self._seen.get(number) != content:
                 self._seen[number] = content
-                yield b"u" + _NUMBER.pack(number) + content
+                yield _UNIT.pack(number, len(content)) + content
 
     def _write(self, offset: int, content: bytes) -> None:
         view = self._buffer(len(content))
@@ -110,6 +112,17 @@ class _Disk:
         if len(self._page) < length:
             self._page = mmap.mmap(-1, length)
         return memoryview(self._page)[:length]
+
+
+def _packed(units: Iterator[bytes]) -> Iterator[bytes]:
+    """As few packets as hold them: each one wakes the daemon."""
+    packet = b""
+    for unit in units:
+        if len(packet) + len(unit) >= PACKET_BYTES:
+            yield b"+" + packet
+            packet = b""
+        packet += unit
+    yield b"." + packet
 
 
 def _is_device(path: str) -> bool:

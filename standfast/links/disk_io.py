@@ -26,7 +26,7 @@ MOST_LEFT: Final = 4
 _CHILD = "standfast.links.disk_child"
 _READ = struct.Struct(">QII")
 _OFFSET = struct.Struct(">Q")
-_NUMBER = struct.Struct(">I")
+_UNIT = struct.Struct(">II")
 
 
 class DiskState(StrEnum):
@@ -173,9 +173,7 @@ class Hand:
 
     async def read(self, offset: int, length: int, unit: int) -> dict[int, bytes]:
         """The units that changed since this helper's last read, by number, without trailing zeros."""
-        answers = await self._ask(b"r" + _READ.pack(offset, length, unit))
-        start = 1 + _NUMBER.size
-        return {_NUMBER.unpack_from(answer, 1)[0]: answer[start:] for answer in answers}
+        return dict(_units(await self._ask(b"r" + _READ.pack(offset, length, unit))))
 
     async def write(self, offset: int, content: bytes) -> None:
         """Write whole blocks; returns when they are on the disk."""
@@ -194,7 +192,7 @@ class Hand:
         return None if self._child.ended() else self._child
 
     async def _ask(self, packet: bytes) -> list[bytes]:
-        """The answers but for the closing b"."; raises DiskTrouble. Stays busy when given up."""
+        """The answers, none of which is an error; raises DiskTrouble. Stays busy when given up."""
         assert not self.busy_since_ns
         self.busy_since_ns = boottime_ns()
         try:
@@ -209,18 +207,28 @@ class Hand:
         if answers[-1].startswith(b"!"):
             fault = json.loads(answers[-1][1:])
             raise DiskTrouble(_ERRNO.get(fault["errno"], DiskState.IO_ERROR), fault["text"])
-        return answers if answers[-1].startswith(b"=") else answers[:-1]
+        return answers
 
     async def _exchange(self, packet: bytes) -> list[bytes]:
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(self._child.socket, packet)
         answers: list[bytes] = []
-        while not answers or answers[-1][:1] == b"u":
+        while not answers or answers[-1][:1] == b"+":
             answer = await loop.sock_recv(self._child.socket, PACKET_BYTES)
             if not answer:
                 raise ConnectionResetError(errno.ECONNRESET, "it ended without an answer")
             answers.append(answer)
         return answers
+
+
+def _units(answers: list[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The units in the answers to a read, by number."""
+    for answer in answers:
+        at = 1
+        while at < len(answer):
+            number, length = _UNIT.unpack_from(answer, at)
+            at += _UNIT.size + length
+            yield number, answer[at - length : at]
 
 
 class Crew:

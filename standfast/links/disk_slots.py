@@ -266,7 +266,7 @@ class Board:
         """The heartbeat of a record that shows to have read this process's slot."""
         heartbeat, echoes = opened.record.heartbeat, opened.record.echoes
         echo = echoes[self.me] if self.me is not None and self.me < len(echoes) else Echo()
-        slot.met = echo.session == self._session
+        slot.met = self.me is not None and echo.session == self._session
         if not slot.met:
             self.counters.unmet += 1
             return None
