@@ -19,6 +19,7 @@ class Judgement(StrEnum):
     FINE = "fine"  # a majority may be in two-way contact with it
     SILENT = "silent"  # too few hear it: its grants lapse by themselves
     DEAF = "deaf"  # enough hear it, but it hears too few: it must be told to go, or be refused
+    UNCLEAR = "unclear"  # as deaf, but it was silent until now: it may not have heard the others yet
 
 
 def judge(name: str, hearing: Hearing, majority: int, now_ns: int, *, outlived: bool) -> Judgement:
@@ -31,7 +32,9 @@ def judge(name: str, hearing: Hearing, majority: int, now_ns: int, *, outlived: 
     two_way, heard_by = hearing.contacts(name, now_ns)
     if two_way >= majority:
         return Judgement.FINE
-    return Judgement.DEAF if heard_by >= majority else Judgement.SILENT
+    if heard_by < majority:
+        return Judgement.SILENT
+    return Judgement.UNCLEAR if hearing.lately_found(name, now_ns) else Judgement.DEAF
 
 
 class Arbiter:

@@ -6,7 +6,7 @@ and heard. Two at once are harmless, because every step is a guarded transaction
 
 from collections.abc import Iterator
 
-from standfast.model.cluster import Cluster
+from standfast.model.cluster import Cluster, Role
 from standfast.model.events import EventKind
 from standfast.model.records import BALLOT, Assignment, MemberRecord, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
@@ -28,6 +28,7 @@ class Coordinator:
         self._majority = cluster.majority
         self._hearing = hearing
         self._grants = grants
+        self._incomplete_since_ns: int | None = None
         self._arbiter = Arbiter(me, hearing, cluster.majority, cluster.timing.in_doubt_ns)
 
     def acting(self, now_ns: int, *, able: bool) -> bool:
@@ -59,8 +60,27 @@ class Coordinator:
         judgements = self._arbiter.arbitrate(view.members, now_ns)
         for name, judgement in judgements.items():
             yield from self._member(view, view.members[name], judgement, candidates, now_ns)
-        if not view.orders.record.frozen:
+        if not view.orders.record.frozen and not self._more_to_come(view, candidates, now_ns):
             yield from self._place(view, candidates)
+
+    def _more_to_come(self, view: View, candidates: dict[str, Candidate], now_ns: int) -> bool:
+        """Whether a data member is here that has no lease yet: it may be the preferred one. For the doubt time at most.
+
+        At a cold start the first lease of all would else decide where everything runs, and after the quick restart of
+        a member that member would be passed over. Takeovers do not come here: an eviction gives away by itself.
+        """
+        if not any(self._without_lease(kept.record, candidates, now_ns) for kept in view.members.values()):
+            self._incomplete_since_ns = None
+            return False
+        if self._incomplete_since_ns is None:
+            self._incomplete_since_ns = now_ns
+        return now_ns - self._incomplete_since_ns < self._cluster.timing.in_doubt_ns
+
+    def _without_lease(self, record: MemberRecord, candidates: dict[str, Candidate], now_ns: int) -> bool:
+        if record.role is not Role.DATA or record.state is not MemberState.ONLINE or record.name in candidates:
+            return False
+        heartbeat = self._hearing.fresh(record.name, now_ns)
+        return record.name == self._me or (heartbeat is not None and not heartbeat.leased)
 
     def _myself(self, view: View) -> Iterator[Transact]:
         """A doubt about the coordinator itself: it acts, so a majority is in touch with it, and nobody else would."""

@@ -158,7 +158,15 @@ class Core:
             self._out.append(sig.Send(heartbeat.sender, ack))
         if heartbeat.newest > self.view.newest:
             self.desk.want()
+        if not self.leased:
+            self._ask_again(before, heartbeat, now_ns)
         return not isinstance(before, Heartbeat) or not _same(before, heartbeat)
+
+    def _ask_again(self, before: Heartbeat | bool, heartbeat: Heartbeat, now_ns: int) -> None:
+        """A voter that did not know this incarnation has read of it now: ask it for a grant at once."""
+        own = self.membership.own(self.view)
+        if own is not None and isinstance(before, Heartbeat) and before.newest < own.revision <= heartbeat.newest:
+            self._beat_at_ns = now_ns
 
     def _beat(self, now_ns: int) -> None:
         """Send a heartbeat when it is time, or when there is something new to say."""
@@ -250,8 +258,10 @@ class Core:
         view, alive = self.view, self.keeper.alive
         owns = any(self.keeper.owned(view, self.membership.incarnation))
         in_touch = self.coordinator.in_touch(now_ns)
-        bound = self.grants.bound
-        for effect in self.membership.steps(view, now_ns, alive=alive, owns=owns, in_touch=in_touch, bound=bound):
+        outwaited = self.grants.outwaited(now_ns)
+        for effect in self.membership.steps(
+            view, now_ns, alive=alive, owns=owns, in_touch=in_touch, outwaited=outwaited
+        ):
             self._carry_out(effect, now_ns)
         self.membership.swear_off(view, alive=alive, leased=self.leased)
         self._confirm()

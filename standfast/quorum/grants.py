@@ -28,7 +28,16 @@ Records = Mapping[str, Kept[MemberRecord]]
 class Grants:
     """What one voter granted and promised since its start at `now_ns`; `term_ceiling_ns`: longest term about."""
 
-    __slots__ = ("_bind_from_ns", "_bound", "_lapse_at", "_promises", "_wait_ns", "ready_at_ns", "speaks_until_ns")
+    __slots__ = (
+        "_bind_from_ns",
+        "_bound",
+        "_lapse_at",
+        "_promises",
+        "_took_over",
+        "_wait_ns",
+        "ready_at_ns",
+        "speaks_until_ns",
+    )
 
     def __init__(self, now_ns: int, term_ceiling_ns: int) -> None:
         self._wait_ns = lapse_ns(term_ceiling_ns)
@@ -37,13 +46,13 @@ class Grants:
         """Until when it is confirmed as the voter of its name, in nanoseconds; moved by the core."""
         self._bind_from_ns = now_ns
         self._bound = False
+        self._took_over = False
         self._lapse_at: dict[str, int] = {}
         self._promises: dict[str, int] = {}
 
-    @property
-    def bound(self) -> bool:
-        """Whether a read has told it of every ballot that it, or the machine before it, may have voted for."""
-        return self._bound
+    def outwaited(self, now_ns: int) -> bool:
+        """Whether this very process has joined in the place of another machine and waited that one out."""
+        return self._took_over and self.settled(now_ns)
 
     def bind(self, records: Records, asked_ns: int) -> None:
         """A linearizable read, asked for at that time: the first one counts every open ballot as voted for."""
@@ -56,6 +65,7 @@ class Grants:
 
     def take_over(self, now_ns: int) -> None:
         """It has joined in the place of another machine, which was evicted before."""
+        self._took_over = True
         self._bound = False
         self._bind_from_ns = now_ns + self._wait_ns
         self.ready_at_ns = now_ns + 2 * self._wait_ns

@@ -10,12 +10,15 @@ from standfast.model.messages import Heartbeat
 
 
 class Peer:
-    """The newest heartbeat of one other member and when it came; `heartbeat` is None before the first."""
+    """The newest heartbeat of one other member, when it came, and since when they came without a gap.
 
-    __slots__ = ("at_ns", "heard", "heartbeat")
+    `heartbeat` is None before the first.
+    """
+
+    __slots__ = ("at_ns", "heard", "heartbeat", "since_ns")
 
     def __init__(self, now_ns: int) -> None:
-        self.at_ns = now_ns
+        self.at_ns = self.since_ns = now_ns
         self.heard = False
         self.heartbeat: Heartbeat | None = None
 
@@ -40,6 +43,8 @@ class Hearing:
         before = peer.heartbeat
         if before is not None and self._outdated(before, heartbeat, now_ns - peer.at_ns):
             return False
+        if before is None or now_ns - peer.at_ns > self._in_doubt_ns:
+            peer.since_ns = now_ns
         peer.heartbeat = heartbeat
         peer.at_ns = now_ns
         return True if before is None else before
@@ -57,7 +62,12 @@ class Hearing:
     def forgive(self, now_ns: int) -> None:
         """This member was not listening until now: start counting everybody's silence afresh."""
         for peer in self.peers.values():
-            peer.at_ns = now_ns
+            peer.at_ns = peer.since_ns = now_ns
+
+    def lately_found(self, name: str, now_ns: int) -> bool:
+        """Whether this member has heard that one for no longer than the doubt time: its word may be out of date."""
+        peer = self.peers.get(name)
+        return peer is not None and now_ns - peer.since_ns <= self._in_doubt_ns
 
     def hears(self, name: str, now_ns: int) -> bool:
         """Whether this member heard that one within the doubt time."""

@@ -90,12 +90,12 @@ class Membership:
         return self.leaving and now_ns >= self._stop_by_ns
 
     def steps(
-        self, view: View, now_ns: int, *, alive: bool, owns: bool, in_touch: bool, bound: bool
+        self, view: View, now_ns: int, *, alive: bool, owns: bool, in_touch: bool, outwaited: bool
     ) -> Iterator[Effect]:
         """What is to do, as an effect or none.
 
-        `alive`: a process may exist; `owns`: assignments; `in_touch`: in two-way contact with a majority; `bound`: its
-        grants have waited out the machine before it, if there was one.
+        `alive`: a process may exist; `owns`: assignments; `in_touch`: in two-way contact with a majority; `outwaited`:
+        it has waited out the machine whose place it took.
         """
         kept = view.members.get(self._me)
         if self.ended:
@@ -109,7 +109,7 @@ class Membership:
         elif self.leaving:
             yield from self._leave(view, now_ns, owns=owns)
         elif in_touch and self._may_join(kept):
-            yield Transact("join", tx.join(self._me, self._role, self._machine, view, bound=bound))
+            yield Transact("join", tx.join(self._me, self._role, self._machine, view, outwaited=outwaited))
 
     def _namesake(self, record: MemberRecord) -> bool:
         return 0 < self.incarnation < record.incarnation and record.identity != self._machine

@@ -64,15 +64,15 @@ def found(cluster: Cluster, view: View) -> Transaction | None:
     return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
 
 
-def join(name: str, role: Role, identity: str, view: View, *, bound: bool) -> Transaction:
+def join(name: str, role: Role, identity: str, view: View, *, outwaited: bool) -> Transaction:
     """Take the next incarnation and release what earlier ones owned; what does not fit in is orphaned, and placed so.
 
-    `bound`: this process has waited out the machine whose place it may have taken.
+    `outwaited`: this process has waited out the machine whose place it took.
     """
     kept = view.members.get(name)
     incarnation = kept.record.incarnation + 1 if kept else 1
     other = kept is not None and kept.record.identity != identity
-    unfinished = kept is not None and kept.record.replaced and not bound
+    unfinished = kept is not None and kept.record.replaced and not outwaited
     record = MemberRecord(
         name=name,
         role=role,

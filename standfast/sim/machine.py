@@ -48,6 +48,8 @@ class Daemon:
         self.alarm_ns = 0
         self.votes: tuple[Any, ...] = ()
         self.stopped = 0
+        self.refused: dict[str, Refusal] = {}
+        """Whom it refuses to acknowledge at present, and why."""
         self._home = home
 
     def give(self, given: sig.Input) -> None:
@@ -265,11 +267,22 @@ class Machine:
     def _send(self, effect: sig.Send) -> None:
         message = effect.message
         if isinstance(message, Ack):
-            if message.refusal is Refusal.NONE:
-                self._around.interferer.acknowledged(self, effect.to)
-            else:
-                self._world.coverage[f"refusal: {message.refusal}"] += 1
+            self._acknowledge(message, effect.to)
         self._around.network.send(self.id, effect.to, sig.Received(message))
+
+    def _acknowledge(self, ack: Ack, to: str) -> None:
+        assert self.daemon is not None
+        refused = self.daemon.refused
+        if ack.refusal is Refusal.NONE:
+            self._around.interferer.acknowledged(self, to)
+            if to in refused:
+                del refused[to]
+                self._world.say(self.id, f"acknowledges {to} now")
+            return
+        self._world.coverage[f"refusal: {ack.refusal}"] += 1
+        if refused.get(to) is not ack.refusal:
+            refused[to] = ack.refusal
+            self._world.say(self.id, f"refuses {to}: {ack.refusal}")
 
     def _lease_moved(self, effect: sig.LeaseMoved) -> None:
         assert self.daemon is not None

@@ -63,8 +63,8 @@ class Outcome(Struct, kw_only=True):
 class Stage:
     """A cluster in a world: what a run, or a scenario, plays on."""
 
-    def __init__(self, seed: int | str, draws: Draws, *, tell: bool) -> None:
-        self.world = World(seed, tell=tell)
+    def __init__(self, world: World, draws: Draws) -> None:
+        self.world = world
         self.draws = draws
         self.cluster = draws.cluster
         self.machines: list[Machine] = []
@@ -73,7 +73,7 @@ class Stage:
         self.promises = Promises(self.world, self.machines)
         self.store = Store(self.world, self.network, draws.cluster, self.promises.committed)
         self.store.temper = draws.temper
-        around = Surroundings(self.world, draws.cluster, self.network, self.store)
+        around = self.around = Surroundings(self.world, draws.cluster, self.network, self.store)
         for member in draws.cluster.members:
             machine = Machine(around, member.name, member.name, draws.skews.get(member.name, 0.0), draws.manners)
             self.machines.append(machine)
@@ -238,8 +238,8 @@ class Stage:
 def simulate(seed: int, members: int, minutes: float, timing: Timing | None = None, *, tell: bool = False) -> Outcome:
     """One run from its seed; what it finds is in the outcome."""
     draws = draw(random.Random(f"{seed}/{members}"), members, timing)
-    stage = Stage(f"{seed}/{members}/run", draws, tell=tell)
-    world = stage.world
+    world = World(f"{seed}/{members}/run", tell=tell)
+    stage = Stage(world, draws)
     world.coverage[f"mood: {draws.mood}"] += 1
     outcome = Outcome(seed=seed, members=members, simulated_s=0.0, coverage=world.coverage, lines=world.lines)
     try:

@@ -24,13 +24,16 @@ class Broken(Exception):  # noqa: N818 - a finding, not a mistake
 
 
 class World:
-    """Time (nanoseconds since the run began), chance and memory of one run; `tell`: keep a line for each event."""
+    """Time (nanoseconds since the run began), chance and memory of one run.
+
+    `chance`: a seed, or a source of chance of one's own; `tell`: keep a line for each event.
+    """
 
     __slots__ = ("_agenda", "_count", "coverage", "lines", "now_ns", "rng")
 
-    def __init__(self, seed: int | str, *, tell: bool) -> None:
+    def __init__(self, chance: int | str | random.Random, *, tell: bool) -> None:
         self.now_ns = 0
-        self.rng = random.Random(seed)
+        self.rng = chance if isinstance(chance, random.Random) else random.Random(chance)
         self.coverage: Counter[str] = Counter()
         self.lines: list[tuple[int, str, str]] | None = [] if tell else None
         self._agenda: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []

@@ -24,7 +24,7 @@ def leaving_since(now_ns: int) -> Membership:
 
 
 def step(membership: Membership, now_ns: int, *, alive: bool = False, owns: bool = False) -> list[Effect]:
-    return list(membership.steps(view_of(), now_ns, alive=alive, owns=owns, in_touch=True, bound=True))
+    return list(membership.steps(view_of(), now_ns, alive=alive, owns=owns, in_touch=True, outwaited=True))
 
 
 def test_what_could_not_be_handed_over_in_time_is_to_be_stopped():

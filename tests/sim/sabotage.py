@@ -210,7 +210,7 @@ SABOTAGES = (
     Sabotage(
         "a member joins anew while a process lives",
         (
-            Edit("quorum/membership.py", "        if self.ended or alive:", "        if self.ended:"),
+            Edit("quorum/membership.py", "        if alive:\n", "        if False:\n"),
             Edit(
                 "quorum/membership.py",
                 "MemberState.EVICTING and kept.revision <= self.stopped_word",
