@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from standfast.drill.acts import LATE_MS
 from standfast.drill.chronicle import Chronicle
 from standfast.drill.sightings import LOOK_EVERY_S, Sightings
 from standfast.lab.lab import Lab
-from standfast.lab.plan import RUN, plan
+from standfast.lab.plan import CLUSTER_FILE, RUN, plan
 from standfast.lab.processes import signal_all, tree
+from standfast.lab.reach import SETTLE_S
 from standfast.member.control_client import ControlClient
 from standfast.member.control_protocol import EventLine, MemberReport, OrderResult, QueueManagerReport, Request
 from standfast.member.warden_run_dir import ProcessRecord, RunDir
@@ -154,11 +155,12 @@ class Running:
 
     async def until_told(self, good: Callable[[EventLine], bool]) -> EventLine:
         """The first stored event that is `good`, from now on or before."""
-        while True:
-            for line in await self.log():
-                if good(line):
-                    return line
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(SETTLE_S):
+            while True:
+                for line in await self.log():
+                    if good(line):
+                        return line
+                await asyncio.sleep(LOOK_EVERY_S)
 
     # ------------------------------------------------------------ the audit
 
@@ -217,10 +219,26 @@ def _command(pid: int) -> str:
 # ---------------------------------------------------------------- making and asking
 
 
-async def started(directory: Path, **settings: Any) -> Running:
-    """A cluster of a, b and w that is whole and runs its queue manager."""
+async def started(directory: Path, edits: Mapping[str, str] | None = None, **settings: Any) -> Running:
+    """A cluster of a, b and w that is whole and runs its queue manager; `edits` to its file: what becomes what."""
+    return await up(planned(directory, edits, **settings))
+
+
+def planned(directory: Path, edits: Mapping[str, str] | None = None, **settings: Any) -> Lab:
+    """The same, not started."""
     plan(directory, **{"profile": "normal", **settings})
-    return await up(Lab(directory))
+    edit(directory, edits or {})
+    return Lab(directory)
+
+
+def edit(directory: Path, edits: Mapping[str, str]) -> None:
+    """Change the cluster file of a lab; each text must be there once."""
+    file = directory / CLUSTER_FILE
+    text = file.read_text()
+    for old, new in edits.items():
+        assert text.count(old) == 1, (old, text)
+        text = text.replace(old, new)
+    file.write_text(text)
 
 
 async def up(lab: Lab) -> Running:
@@ -247,6 +265,13 @@ def lasting(make: Coroutine[Any, Any, Running]) -> Iterator[Running]:
     running.down()
 
 
+async def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
+    """For what the kernel tells nobody: look until it is so."""
+    async with asyncio.timeout(within_s):
+        while not true():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
 def standfast(*arguments: object, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
     """The command, as a user runs it, to its end."""
     return subprocess.run(
@@ -264,7 +289,7 @@ def proxy(lab: Lab, qm: str = QM) -> Iterator[int]:
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "standfast", "proxy", "--listen", "127.0.0.1:0", "--queue-manager", qm),
-            *("--file", str(lab.directory / "cluster.toml")),
+            *("--file", str(lab.directory / CLUSTER_FILE)),
         ],
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,5 @@
 """The store fails, the queue managers do not: etcd killed or frozen under a real cluster, and an etcd of the user's."""
 
-import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -10,9 +9,7 @@ import pytest
 from standfast.errors import StoreError
 from standfast.member.control_protocol import Freeze, Move, Thaw
 from standfast.quorum.signals import Verdict
-from tests.real.running import QM, Running, lasting, standfast, started
-
-LEADERLESS_S = 20.0
+from tests.real.running import QM, Running, lasting, standfast, started, until
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +22,7 @@ async def until_reachable(cluster: Running, *, reachable: bool) -> None:
 
 
 async def until_restarted(cluster: Running, member: str, killed: int) -> None:
-    while cluster.etcd(member) in (None, killed):  # noqa: ASYNC110 - the kernel tells nobody
-        await asyncio.sleep(0.02)
+    await until(lambda: cluster.etcd(member) not in (None, killed))
 
 
 def etcds(cluster: Running, *members: str) -> list[int]:
