@@ -33,7 +33,7 @@ from standfast.member.launch import Order
 from standfast.member.processes import Cgroup
 from standfast.member.warden_channel import Channel
 from standfast.member.warden_charge import Charge
-from standfast.member.warden_protocol import VERSION, Cause, Containment, Stage, WatchdogState
+from standfast.member.warden_protocol import VERSION, Cause, Containment, Stage
 from standfast.member.warden_run_dir import RunDir
 from standfast.member.warden_watchdog import Plan, Watchdog
 from standfast.storage.refusal import LaunchRefusal
@@ -165,7 +165,8 @@ class Warden:
         now = self._ticked_ns = kernel.boottime_ns()
         lease = self._lease
         self._watchdog.tend(now, lease.end_ns, lease.stop_at)
-        for charge in self._charges.values() if now >= lease.stop_at else ():
+        due = now >= lease.stop_at and not self._quitting  # who quits has killed them all
+        for charge in self._charges.values() if due else ():
             if not charge.lease_stopped:
                 charge.lease_stopped = True
                 charge.ask_to_stop(Cause.LEASE)
@@ -318,8 +319,6 @@ class Warden:
         if self._channel.connected:
             self._watch(self._channel.fileno(), self._listen)
             self._tell_state()
-            if self._watchdog.state is not WatchdogState.OFF:
-                self._watchdog.tell()
 
     def _listen(self) -> None:
         if not self._channel.receive(self._obey):

@@ -26,7 +26,7 @@ Warden to daemon, by `report`:
 ``lease_kill``  qm, epoch: killed because its lease runs out
 ``stuck``       qm, epoch, pid: the lease has ended and the kernel has not ended all its processes yet
 ``busy``        running: `quit` was not carried out, something runs
-``watchdog``    state, device, identity, timeout_s, fires_ns, detail: how it stands with the watchdog now
+``watchdog``    state, device, identity, timeout_s, fires_ns, detail: in answer to `watchdog`, and at each change
 ``error``       detail: a message that could not be understood was dropped
 ==============  ======================================================================================
 

@@ -3,12 +3,15 @@
 Guarantees: `stop` returns only when the kernel said that the device has stopped; whatever ends the process that holds a
 started device leaves it running, so that the machine is reset (`take` refuses devices that stop when they are closed).
 Opening starts a device at once, with whatever time-out it has: `take` therefore looks at what can be seen from outside
-first, and stops it as its first act.
+first, and stops it as its first act. A magic character outlives its writer: one that was written to a stopped device
+would let the next holder's death stop it. So this one is written only to a device that runs, and each feed is a write,
+which takes an old one back; the ioctl that feeds does not (seen with Linux 6.1).
 
 Source: the kernel's watchdog-api.rst and include/uapi/linux/watchdog.h; ioctl numbers as on x86 and ARM. Standard
 library only.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -19,11 +22,12 @@ from typing import NamedTuple
 
 from standfast.errors import MachineError
 
-_GETSUPPORT, _GETBOOTSTATUS, _SETOPTIONS, _KEEPALIVE = 0x80285700, 0x80045702, 0x80045704, 0x80045705
-_SETTIMEOUT, _GETTIMEOUT = 0xC0045706, 0x80045707
+_GETSUPPORT, _SETOPTIONS, _SETTIMEOUT, _GETTIMEOUT = 0x80285700, 0x80045704, 0xC0045706, 0x80045707
 _DISABLECARD, _ENABLECARD = 1, 2
 _CARDRESET = 0x20
-_NEEDED = {0x80: "SETTIMEOUT", 0x100: "MAGICCLOSE", 0x8000: "KEEPALIVEPING"}
+_NEEDED = {0x80: "SETTIMEOUT", 0x100: "MAGICCLOSE"}
+_FOOD = b"\0"
+_MAGIC = b"V"
 _SUPPORT = struct.Struct("=II32s")
 _INT = struct.Struct("=i")
 _LEGACY = (10, 130)
@@ -33,7 +37,8 @@ _FINE = frozenset({"Software Watchdog"})
 _SYS = Path("/sys")
 
 ioctl = fcntl.ioctl
-"""The seam: a stand-in for a device replaces this and nothing else."""
+write = os.write
+"""The seam: a stand-in for a device replaces these two and nothing else."""
 
 
 class Traits(NamedTuple):
@@ -127,10 +132,11 @@ class Device:
     def start(self) -> None:
         """From now on it resets the machine when it is not fed in time."""
         ioctl(self._fd, _SETOPTIONS, _INT.pack(_ENABLECARD))
+        self.feed()
 
     def feed(self) -> None:
         """Begin the time-out anew."""
-        ioctl(self._fd, _KEEPALIVE, 0)
+        write(self._fd, _FOOD)
 
     def stop(self) -> None:
         """It does nothing more."""
@@ -141,11 +147,12 @@ class Device:
         os.close(self._fd)
 
     def let_go(self) -> None:
-        """Close it with the magic character that stops it, should it run; raises nothing."""
+        """Stop and close it; the magic character is the last resort. Raises nothing."""
         try:
-            os.write(self._fd, b"V")
+            self.stop()
         except OSError:
-            pass
+            with contextlib.suppress(OSError):
+                write(self._fd, _MAGIC)
         finally:
             os.close(self._fd)
 
