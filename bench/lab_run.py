@@ -19,6 +19,8 @@ from standfast.ports import NotReady, Place, boottime_ns
 
 NS_PER_MS = 1e6
 PIECES = ("detect", "decide", "storage", "start", "endpoint")
+KILLS_APART_S = 0.5
+"""Kills of the queue manager further apart than this are each its first: none waits, none moves it."""
 RHYTHM = Rhythm(every_ms=5, retry_ms=20, steady_s=1.0)
 
 
@@ -29,7 +31,7 @@ async def drill(profile: str, act: str, rounds: int) -> tuple[DrillResult, list[
     """
     acts = [BY_NAME[name] for name in ((act, "return") if act == "kill-node" else (act,))] * rounds
     with tempfile.TemporaryDirectory(prefix="standfast-bench-") as directory:
-        plan(Path(directory), name="bench", profile=profile, restart_limit=rounds + 1)
+        plan(Path(directory), name="bench", profile=profile, restart_window_s=KILLS_APART_S)
         lab = Lab(Path(directory))
         try:
             lab.up()

@@ -53,7 +53,7 @@ def plan(
     queue_manager: str = "orders",
     port: int = 4222,
     profile: str = "fast",
-    restart_limit: int = 3,
+    restart_window_s: float = 60.0,
 ) -> Cluster:
     """Write cluster file, keys and directories of a new lab; raises MachineError when the directory holds one."""
     directory = directory.absolute()  # as the cluster file must name the storage
@@ -68,7 +68,9 @@ def plan(
     for part in (STATE, RUN, SHARED):
         (directory / part).mkdir(mode=0o700, parents=True, exist_ok=True)
     storage = StorageSpec(path=str(directory / SHARED / queue_manager))
-    spec = QueueManagerSpec(name=queue_manager, kind=kind, port=port, storage=storage, restart_limit=restart_limit)
+    spec = QueueManagerSpec(
+        name=queue_manager, kind=kind, port=port, storage=storage, restart_window_s=restart_window_s
+    )
     text = template(name, uuid.uuid4().hex, members, (spec,), profile=profile)
     (directory / CLUSTER_FILE).write_text(text, encoding="utf-8")
     written = load(directory / CLUSTER_FILE)
