@@ -11,7 +11,8 @@ demo:
 test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint types
-	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real
+	$(BIN)/pytest tests/real
 
 lint:
 	$(BIN)/ruff check
