@@ -61,7 +61,11 @@ async def etcd(etcds: Etcds) -> AsyncIterator[Etcd]:
     await client.close()
 
 
-async def lived_in(store) -> View:
+def join(name: str, view: View) -> Transaction:
+    return tx.join(name, CLUSTER.member(name).role, f"machine-{name}", view, outwaited=False)
+
+
+async def lived_in(store, *, orders: bool = True) -> View:
     """A cluster with a past: three members joined, one was evicted, a queue manager ran, one was given up."""
     ledger = Ledger(store, "w", lambda: NOW)
     view = View()
@@ -74,7 +78,7 @@ async def lived_in(store) -> View:
 
     await do(tx.found(CLUSTER, view))
     for member in MEMBERS:
-        await do(tx.join(member.name, member.role, f"machine-{member.name}", view, bound=False))
+        await do(join(member.name, view))
     await do(tx.assign(view.assignments["orders"], view.members["a"], "first_start"))
     await do(tx.begin(view.assignments["orders"], view.members["a"]))
     failed = structs.replace(view.assignments["given-up"].record, failed_on=("a", "b"))
@@ -86,7 +90,8 @@ async def lived_in(store) -> View:
         )
     )
     await do(tx.give_up(view.assignments["given-up"]))
-    await do(tx.order(view, Orders(drained=("b",)), EventKind.MEMBER_DRAINED, "b"))
+    if orders:
+        await do(tx.order(view, Orders(drained=("b",)), EventKind.MEMBER_DRAINED, "b"))
     await do(tx.member_state(view.members["b"], MemberState.IN_DOUBT, EventKind.MEMBER_IN_DOUBT, "silent"))
     return view
 
@@ -278,7 +283,7 @@ async def test_members_join_anew_and_queue_managers_are_placed_under_epochs_neve
     store = MemoryStore()
     await restore(store, backup, CLUSTER, "w")
     ledger, view = Ledger(store, "w"), await view_of(store)
-    await ledger.transact(tx.join("a", Role.DATA, "machine-a", view, bound=False))
+    await ledger.transact(join("a", view))
     view = await ledger.read(view)
     await ledger.transact(tx.assign(view.assignments["orders"], view.members["a"], "restored"))
     now = (await ledger.read(view)).assignments["orders"].record
@@ -352,6 +357,9 @@ class Broken(MemoryStore):
             self.late.append((guards, puts))
         raise StoreUnavailable("stand-in") if self._how == "lost" else StoreOutcomeUnknown("stand-in")
 
+    def break_again(self, fails_at: int) -> None:
+        self._left, self._how = fails_at, "lost"
+
     async def carry_out_late(self) -> int | None:
         return await super().transact(*self.late.pop())
 
@@ -407,6 +415,37 @@ async def test_an_unfinished_restore_can_be_taken_back_and_begun_again(backup: B
 
 
 @pytest.mark.usefixtures("small_batches")
+async def test_what_etcd_carries_out_late_changes_nothing(backup: Backup) -> None:
+    """Neither after the restore was taken back, nor while a second run has not finished."""
+    store = Broken(fails_at=4, how="late")
+    with pytest.raises(StoreOutcomeUnknown):
+        await restore(store, backup, CLUSTER, "w")
+    assert await undo(store)
+    assert await store.carry_out_late() is None
+    assert not (await store.snapshot()).changes
+
+    store = Broken(fails_at=4, how="late")
+    with pytest.raises(StoreOutcomeUnknown):
+        await restore(store, backup, CLUSTER, "w")
+    store.break_again(fails_at=3)
+    with pytest.raises(StoreUnavailable):
+        await restore(store, backup, CLUSTER, "w")
+    assert await store.carry_out_late() is None
+
+
+async def test_what_was_finished_at_the_same_moment_is_not_taken_back(backup: Backup) -> None:
+    class Finished(Broken):
+        async def erase(self, guard: Guard) -> bool:
+            return False
+
+    store = Finished(fails_at=3)
+    with pytest.raises(StoreUnavailable):
+        await restore(store, backup, CLUSTER, "w")
+    with pytest.raises(Refused):
+        await undo(store)
+
+
+@pytest.mark.usefixtures("small_batches")
 async def test_taking_back_is_one_transaction_of_etcd_that_knows_the_marker(etcd: Etcd, backup: Backup) -> None:
     await etcd.transact([], [("settings", b"1"), ("members/a", b"1"), ("events/x", b"1")])
     assert not await etcd.erase(Guard("settings", 7_000_000))
@@ -435,7 +474,11 @@ async def test_an_unfinished_restore_is_not_mixed_with_anything_else(backup: Bac
 
 
 @pytest.mark.usefixtures("small_batches")
-async def test_a_member_that_saw_the_empty_store_can_write_nothing_into_a_restore(backup: Backup) -> None:
+async def test_a_member_that_saw_the_empty_store_can_write_nothing_into_a_restore() -> None:
+    """Also when there were no orders, so that none have to be restored."""
+    old = MemoryStore()
+    await lived_in(old, orders=False)
+    backup = await saved(old)
     store = Broken(fails_at=2)
     with pytest.raises(StoreUnavailable):
         await restore(store, backup, CLUSTER, "w")
@@ -444,7 +487,7 @@ async def test_a_member_that_saw_the_empty_store_can_write_nothing_into_a_restor
     assert founding is not None
     for transaction in (
         founding,
-        tx.join("b", Role.DATA, "machine-b", empty, bound=False),
+        join("b", empty),
         tx.order(empty, Orders(frozen=True), EventKind.CLUSTER_FROZEN, "shop"),
     ):
         assert not (await ledger.transact(transaction)).revision

@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -112,14 +113,18 @@ async def test_a_full_store_is_read_and_refuses_writes_until_room_is_made(etcd: 
     assert not (await seat(gateway, 1.0)).full
     assert (await ledger.transact(FROZEN)).outcome is Outcome.COMMITTED
     assert not (await make_room(gateway, etcd, 0, quiet)).disarmed
+    assert not (await make_room(gateway, etcd, 0, quiet)).disarmed  # nothing was written since: compacted already
 
 
 async def test_the_alarm_stays_while_what_is_kept_fills_the_store_and_events_can_be_given_up(
     etcd: Etcd, gateway: Gateway
 ) -> None:
-    with pytest.raises(StoreFull):
-        await fill(etcd, keys=1000)
-    await until_alarm(gateway)
+    for _ in range(3):  # the first times some of the file is old pages, which can be had back
+        with pytest.raises(StoreFull):
+            await fill(etcd, keys=1000)
+        await until_alarm(gateway)
+        with suppress(StoreFull):
+            await make_room(gateway, etcd, 0, quiet)
     with pytest.raises(StoreFull):
         await make_room(gateway, etcd, 0, quiet)
     assert await raised(gateway) == ("NOSPACE",)
