@@ -98,7 +98,6 @@ class Bench:
             due = max(due, self.now) + late_ns
             if due > moment:
                 break
-            assert due > self.now or self.state is not WatchdogState.ARMED or late_ns == 0
             self.now = due
             self.tend()
         self.now = moment
