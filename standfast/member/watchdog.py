@@ -153,7 +153,7 @@ class Watchdog:
             self._remember(_PHASES[report.state], report)
 
     def _judge(self, usable: bool, detail: str) -> None:
-        self._reporter.notice(NoticeKind.WATCHDOG_UNREADY, self._me.name, "" if usable else detail)
+        self._reporter.notice(NoticeKind.WATCHDOG_UNREADY, self._me.name, "" if usable else detail.rstrip("."))
         if usable is not self._usable:
             self._usable = usable
             required = self._mode is WatchdogMode.REQUIRED
