@@ -41,7 +41,10 @@ store.add_command(check)
 store.add_command(make_room)
 
 
-@store.command(epilog=example("standfast store backup /var/backups/standfast.jsonl"))
+@store.command(
+    short_help="Save what the store holds in a file.",
+    epilog=example("standfast store backup /var/backups/standfast.jsonl"),
+)
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @at_the_store
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
@@ -125,7 +128,7 @@ async def _restore(door: Door, saved: Backup | None, vouched: tuple[str, ...]) -
             )
 
 
-@store.command(epilog=example("standfast store serve --member a"))
+@store.command(short_help="Run this member's etcd alone.", epilog=example("standfast store serve --member a"))
 @at_the_store
 @click.option(
     "--state-dir", type=click.Path(path_type=Path), help=f"The member's lasting state.  [default: {STATE_DIR}/MEMBER]"

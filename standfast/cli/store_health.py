@@ -86,7 +86,7 @@ _COLUMNS = (
 )
 
 
-@click.command(epilog=example("standfast store check --member a"))
+@click.command(short_help="Judge the store; writes nothing.", epilog=example("standfast store check --member a"))
 @at_the_store
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def check(*, door: Door, json_: bool) -> None:
@@ -143,7 +143,11 @@ def _row(one: EndpointHealth) -> list[Cell]:
     return [one.member or one.endpoint, one.version, leader, str(one.term), size, quota, sync]
 
 
-@click.command("make-room", epilog=example("standfast store make-room --keep-events 2000"))
+@click.command(
+    "make-room",
+    short_help="Give a full store room again.",
+    epilog=example("standfast store make-room --keep-events 2000"),
+)
 @at_the_store
 @click.option("--keep-events", type=click.IntRange(min=0), help="Delete older events first.  [default: keep all]")
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
