@@ -11,7 +11,7 @@ import pytest
 
 from standfast.lab.plan import SHARED
 from standfast.lab.processes import await_end
-from standfast.member.control_protocol import EventLine, Move, NoticeKind
+from standfast.member.control_protocol import EventLine, Move, Notice, NoticeKind, StatusReport
 from standfast.model.events import EventKind
 from standfast.model.records import Phase
 from standfast.quorum.signals import Verdict
@@ -71,6 +71,11 @@ async def lock_awaited_by_another(file: Path) -> AsyncIterator[asyncio.subproces
 def _locks() -> list[str]:
     """proc_locks(5): who waits is marked with an arrow."""
     return Path("/proc/locks").read_text().splitlines()
+
+
+def shown(report: StatusReport) -> list[Notice]:
+    """What the answering member says about storage and programs."""
+    return [notice for notice in report.notices if notice.kind is NoticeKind.STORAGE_UNREADY]
 
 
 def failures(told: list[EventLine]) -> list[tuple[object, object]]:
@@ -153,19 +158,31 @@ async def test_a_queue_manager_without_its_storage_is_never_placed_and_the_reaso
     try:
         lab.up()
         await lab.until_whole()
-        report = await lab.until(
-            lambda r: bool(r.queue_managers) and any(n.kind is NoticeKind.STORAGE_UNREADY for n in r.notices)
-        )
+        report = await lab.until(lambda r: bool(r.queue_managers) and shown(r) != [], seen_by=["a", "b"])
         assert {m.name: m.unfit for m in report.members if m.name != "w"} == {"a": (QM,), "b": (QM,)}
         assert report.queue_managers[0].phase is Phase.UNPLACED
-        notice = next(n for n in report.notices if n.kind is NoticeKind.STORAGE_UNREADY)
-        assert (notice.subject, notice.detail.partition(":")[0]) == (QM, wrong)
+        assert [(notice.subject, notice.detail.partition(":")[0]) for notice in shown(report)] == [(QM, wrong)]
         if wrong == "missing":
             path.parent.mkdir()
             await lab.until_running(QM)
-            report = await lab.until(
-                lambda r: not any(n.kind is NoticeKind.STORAGE_UNREADY for n in r.notices), seen_by=["a", "b"]
-            )
+            await lab.until(lambda r: shown(r) == [], seen_by=["a", "b"])
+    finally:
+        lab.down()
+    assert processes_in(lab.directory) == {}
+
+
+async def test_options_that_the_driver_refuses_keep_the_queue_manager_unplaced_and_its_member_alive(
+    tmp_path: Path,
+) -> None:
+    """The file is the same everywhere: a mistake in it about one queue manager must not stop the others."""
+    options = "[queue_manager.options]"
+    lab = planned(tmp_path / "lab", {options: f"{options}\nsync_interval = '10s'"}, profile="fast")
+    try:
+        lab.up()
+        await lab.until_whole()
+        report = await lab.until(lambda r: bool(r.queue_managers) and shown(r) != [], seen_by=["a", "b"])
+        assert [(notice.subject, "sync_interval" in notice.detail) for notice in shown(report)] == [(QM, True)]
+        assert report.queue_managers[0].phase is Phase.UNPLACED
     finally:
         lab.down()
     assert processes_in(lab.directory) == {}
