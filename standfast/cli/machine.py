@@ -147,7 +147,7 @@ def _state(state_dir: Path, cluster: Cluster, member: MemberSpec) -> Finding:
         while not place.exists():
             place = place.parent
         if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
-            return _ok("state", f"{state_dir} can be used; it is new")
+            return _ok("state", f"{state_dir} can be used; it is new: if {member.name} has run before, it joins anew")
         text, action = f"{state_dir} can not be written by this user", "create it for the user that runs Standfast"
         return Finding(Level.PROBLEM, "state", text, action, StateError)
     except (OSError, msgspec.MsgspecError) as error:

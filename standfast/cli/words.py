@@ -92,6 +92,12 @@ NOTICES: dict[NoticeKind, Words] = {
     NoticeKind.STORE_VERSION: Words(
         "store version", Level.NOTE, "this release of etcd has known defects", "`standfast check` explains them"
     ),
+    NoticeKind.STORE_SERVER: Words(
+        "store server",
+        Level.WARNING,
+        "its etcd does not serve: the store survives fewer losses",
+        "if it stays so, read etcd.log in that member's state directory",
+    ),
     NoticeKind.STORE_FULL: Words(
         "store full",
         Level.WARNING,
@@ -135,6 +141,7 @@ NOTICES: dict[NoticeKind, Words] = {
 
 COSTS: dict[Cost, str] = {
     Cost.NO_MAJORITY: "only {left} of the {needed} members that make a majority would be left: everything would stop",
+    Cost.NO_STORE: "only {left} of the {needed} etcd servers that make a majority would be left: no owner could change",
     Cost.NOWHERE_TO_RUN: "{subject} could run nowhere else",
     Cost.FROZEN: "{subject} would stay down: the cluster is frozen",
 }
@@ -142,6 +149,7 @@ COSTS: dict[Cost, str] = {
 
 FURTHER: dict[Cost, str] = {
     Cost.NO_MAJORITY: "no majority would be left",
+    Cost.NO_STORE: "too few etcd servers would be left to change an owner",
     Cost.NOWHERE_TO_RUN: "a queue manager could run nowhere",
     Cost.FROZEN: "a queue manager would stay down, for the cluster is frozen",
 }

@@ -102,10 +102,12 @@ class Reach:
         return found
 
     async def until_whole(self) -> StatusReport:
-        """Wait until every member that can be asked is online, hears all others, and counts on the votes of all."""
+        """Wait until every member that can be asked is online, hears all, and counts on the votes and etcds of all."""
 
         def good(report: StatusReport) -> bool:
             limit_ms = report.timing.interval_ms * report.timing.in_doubt_after
+            if report.store.serving is not None and len(report.store.serving) < len(report.members):
+                return False
             return all(
                 m.state is MemberState.ONLINE and m.able and m.heard_ms is not None and m.heard_ms <= limit_ms
                 for m in report.members

@@ -232,6 +232,8 @@ class StoreReport(Struct, frozen=True, kw_only=True):
         revision: of the answering member's view.
         latency_ms: how long its last linearizable read took; None before the first one.
         version: of the etcd; empty when unknown.
+        serving: members whose etcd served when the answering member looked, some seconds ago at most; None when
+            unknown, as with an etcd that is not the members' own.
     """
 
     reachable: bool
@@ -239,12 +241,14 @@ class StoreReport(Struct, frozen=True, kw_only=True):
     revision: int = 0
     latency_ms: float | None = None
     version: str = ""
+    serving: tuple[str, ...] | None = None
 
 
 class NoticeKind(StrEnum):
     """What only the answering member can know and a person should see."""
 
     STORE_VERSION = "store_version"  # the etcd has known defects; see `detail`
+    STORE_SERVER = "store_server"  # the etcd of a member that is up does not serve; see `detail`
     STORE_FULL = "store_full"  # its quota is used up: it refuses writes until an operator makes room
     BAD_KEY = "bad_key"  # frames arrive that are not sealed with this cluster's key
     OTHER_CLUSTER = "other_cluster"  # frames of another cluster arrive
@@ -316,9 +320,12 @@ def situation(report: StatusReport) -> Situation:
         )
         for qm in report.queue_managers
     }
+    serving = report.store.serving
+    stores = None if serving is None else {m.name for m in report.members if is_up(report, m)} & {*serving}
     return Situation(
         members=tuple(member.name for member in report.members),
         up=frozenset(up),
+        stores=None if stores is None else frozenset(stores),
         able=able,
         owners={qm.name: qm.owner for qm in report.queue_managers if qm.owner},
         frozen=report.orders.frozen,

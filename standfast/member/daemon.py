@@ -129,7 +129,7 @@ class Daemon:
     async def _live(self, state: StateDir) -> None:
         identity = Identity(name=self._me, machine=state.machine, process=secrets.randbits(63))
         key = load_cluster_key(self._trust_dir / CLUSTER_KEY)
-        store = Storehouse(self._cluster, self._me, state.path, self._trust_dir)
+        store = Storehouse(self._cluster, self._me, state.machine, state.path, self._trust_dir)
         journal = Journal(self._me)
         board = self._board()
         core = Core(identity, self._cluster, boottime_ns())

@@ -1,6 +1,7 @@
 """What this member knows, as the report that `standfast status` shows."""
 
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from standfast.managers.registry import DRIVERS
@@ -27,6 +28,7 @@ class StoreFacts(Protocol):
 
     leader: str
     full: bool
+    silent: Mapping[str, str] | None
 
     @property
     def version(self) -> str:
@@ -83,9 +85,16 @@ class Reporter:
                 revision=core.view.revision,
                 latency_ms=self._reads.read_ms,
                 version=self._store.version,
+                serving=self._serving(),
             ),
             orders=core.view.orders.record,
-            notices=(*self.notices.values(), *self._room(), *self._knocks(), *self._differences()),
+            notices=(
+                *self.notices.values(),
+                *self._servers(now_ns),
+                *self._room(),
+                *self._knocks(),
+                *self._differences(),
+            ),
         )
 
     def snapshot(self) -> Snapshot:
@@ -155,6 +164,19 @@ class Reporter:
         if self._counters.other_cluster:
             found.append(Notice(NoticeKind.OTHER_CLUSTER, detail=str(self._counters.other_cluster)))
         return found
+
+    def _serving(self) -> tuple[str, ...] | None:
+        silent = self._store.silent
+        return None if silent is None else tuple(spec.name for spec in self._by_name() if spec.name not in silent)
+
+    def _servers(self, now_ns: int) -> list[Notice]:
+        """That the etcd of a member that is down does not serve goes without saying."""
+        core = self._core
+        return [
+            Notice(NoticeKind.STORE_SERVER, name, why)
+            for name, why in sorted((self._store.silent or {}).items())
+            if name == core.me or core.hearing.hears(name, now_ns)
+        ]
 
     def _room(self) -> list[Notice]:
         """A supervised etcd says itself whether it is full; of another one only the last write tells."""

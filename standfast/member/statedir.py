@@ -75,7 +75,8 @@ class StateDir:
         except msgspec.MsgspecError as error:
             raise StateError(
                 f"{file} is broken ({error}). If this machine's disk was damaged, move {self.path} away: the member "
-                f"then joins again as a new machine, once the others have evicted the old one."
+                f"then joins again as a new machine, once the others have evicted the old one; its etcd then fetches "
+                f"everything from theirs."
             ) from error
         if (stored.cluster_id, stored.member) != (cluster_id, member):
             raise StateError(

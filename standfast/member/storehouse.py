@@ -1,26 +1,35 @@
 """The member's store: its own supervised etcd, or one that the user already has, and the client for it.
 
-Keeps etcd's raft leadership on the first witness that is heard. A matter of speed, never of safety.
+Keeps etcd's raft leadership on the first witness that is heard. A matter of speed, never of safety. Knows whose etcd
+serves. Lets the own etcd be taken in anew after the loss of its disk, but not before the cluster has given up the
+machine that had this name: until then that one may be alive, and its etcd may count.
 """
 
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypedDict
 
 from standfast import trust
 from standfast.errors import KeyFileError, StoreError
 from standfast.model.cluster import Cluster, Role, StoreSpec
+from standfast.model.records import GONE
+from standfast.model.view import View
 from standfast.stores.etcd import Etcd
 from standfast.stores.etcd_http import Gateway, Patience
 from standfast.stores.etcd_settings import TlsFiles, client_url, endpoints
 from standfast.stores.leadership import seat
-from standfast.stores.supervisor import EtcdServer
+from standfast.stores.ledger import Ledger
+from standfast.stores.presence import silent
+from standfast.stores.readmission import Readmission
+from standfast.stores.supervisor import EtcdServer, ServerState
 
 LOOK_EVERY_S = 2.0
-"""How often the place of the leadership is looked at."""
+"""How often the etcds and the place of the leadership are looked at."""
+LOOK_SOON_S = 0.2
+"""Until the next look while an etcd does not serve that should."""
 ASK_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -32,20 +41,27 @@ class Storehouse:
     Args:
         cluster: the cluster file.
         me: this member.
+        machine: the identity of its state directory.
         state_dir: of this member.
         trust_dir: with this member's certificates.
     """
 
-    def __init__(self, cluster: Cluster, me: str, state_dir: Path, trust_dir: Path) -> None:
+    def __init__(self, cluster: Cluster, me: str, machine: str, state_dir: Path, trust_dir: Path) -> None:
         self.leader = ""
         """The member whose etcd leads; empty when unknown or when the etcd is the user's own."""
         self.full = False
         """Whether etcd refuses writes because its quota is used up; False when the etcd is the user's own."""
+        self.silent: Mapping[str, str] | None = None
+        """Members whose etcd does not serve, and why; None before the first look and for a user's own etcd."""
         self._cluster = cluster
         self._me = me
+        self._machine = machine
         self._tls = tls_files(trust_dir)
-        self.server = None if cluster.store.endpoints else EtcdServer(cluster, me, state_dir, tls=self._tls)
         self.client = Etcd(cluster.name, **access(cluster, me, trust_dir))
+        self.server: EtcdServer | None = None
+        if not cluster.store.endpoints:
+            readmission = Readmission(cluster, me, self._former_machine, tls=self._tls)
+            self.server = EtcdServer(cluster, me, state_dir, tls=self._tls, readmission=readmission)
 
     @property
     def version(self) -> str:
@@ -64,29 +80,55 @@ class Storehouse:
             return
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.server.run())
-            tasks.create_task(self._keep_leadership(heard))
+            tasks.create_task(self._look_after(heard))
 
     async def close(self) -> None:
         """Close the client's connections."""
         await self.client.close()
 
-    async def _keep_leadership(self, heard: Callable[[str], bool]) -> None:
-        assert self.server is not None
+    async def _former_machine(self) -> str:
+        """Why another machine still counts as this member; empty when none does. Raises StoreError's kinds."""
+        view = await Ledger(self.client, self._me).read(View())
+        kept = view.members.get(self._me)
+        if kept is None or kept.record.state in GONE or kept.record.identity == self._machine:
+            return ""
+        return f"another machine still counts as member {self._me} ({kept.record.state})"
+
+    async def _look_after(self, heard: Callable[[str], bool]) -> None:
+        """Look again and again whose etcd serves and whose leads."""
+        urls = {client_url(member, secure=True): member.name for member in self._cluster.members}
         mine = client_url(self._cluster.member(self._me), secure=True)
-        gateway = Gateway([mine], tls=self._tls.client_context(), patience=Patience())
+        context = self._tls.client_context()
+        all_of_them = Gateway([*urls], tls=context, patience=Patience())
+        own = Gateway([mine], tls=context, patience=Patience())
         try:
             while True:
-                await asyncio.sleep(LOOK_EVERY_S)
-                try:
-                    self.leader, self.full = await seat(gateway, ASK_S)
-                    wanted = self._best_seat(heard)
-                    if wanted and self.leader == self._me != wanted:
-                        await self.server.move_leadership(wanted)
-                except StoreError as error:
-                    self.leader = ""
-                    _log.debug("leadership of the store: %s", error)
+                missing = {urls[url]: why for url, why in (await silent(all_of_them, ASK_S)).items()}
+                self.silent = missing if self._me not in missing else missing | {self._me: self._trouble(missing)}
+                await self._keep_leadership(own, heard)
+                odd = any(name == self._me or heard(name) for name in missing)
+                await asyncio.sleep(LOOK_SOON_S if odd else LOOK_EVERY_S)
         finally:
-            await gateway.close()
+            await all_of_them.close()
+            await own.close()
+
+    def _trouble(self, missing: Mapping[str, str]) -> str:
+        """Why the own etcd does not serve: what its supervisor knows, or else what was seen from outside."""
+        assert self.server is not None
+        report = self.server.report()
+        told = report.last_error if report.state is not ServerState.RUNNING else ""
+        return f"{report.state}: {told or missing[self._me]}"
+
+    async def _keep_leadership(self, own: Gateway, heard: Callable[[str], bool]) -> None:
+        assert self.server is not None
+        try:
+            self.leader, self.full = await seat(own, ASK_S)
+            wanted = self._best_seat(heard)
+            if wanted and self.leader == self._me != wanted:
+                await self.server.move_leadership(wanted)
+        except StoreError as error:
+            self.leader = ""
+            _log.debug("leadership of the store: %s", error)
 
     def _best_seat(self, heard: Callable[[str], bool]) -> str | None:
         """The first witness that is heard; this member itself when it is one."""

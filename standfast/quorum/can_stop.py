@@ -16,6 +16,8 @@ class Situation(Struct, frozen=True, kw_only=True):
     Attributes:
         members: names of all voters, whatever their state.
         up: those of them that are online and heard.
+        stores: those of them that are online, heard, and have a store's server that serves; None when the store does
+            not run on the members, or is not looked at.
         able: for each queue manager the members in `up` that could run it, or do.
         owners: for each queue manager that is placed, its owner.
         frozen: nothing is moved or taken over until the cluster is thawed.
@@ -23,6 +25,7 @@ class Situation(Struct, frozen=True, kw_only=True):
 
     members: tuple[str, ...]
     up: frozenset[str]
+    stores: frozenset[str] | None = None
     able: Mapping[str, frozenset[str]] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
     frozen: bool = False
@@ -37,6 +40,7 @@ class Cost(StrEnum):
     """What the absence of members costs."""
 
     NO_MAJORITY = "no_majority"  # fewer than a majority are left: every queue manager stops
+    NO_STORE = "no_store"  # too few of the store's servers are left: what runs goes on, but no owner can change
     NOWHERE_TO_RUN = "nowhere_to_run"  # a queue manager has no member left that could run it
     FROZEN = "frozen"  # another member could run it, but nothing is moved while frozen
 
@@ -118,6 +122,8 @@ def _new_costs(situation: Situation, gone: set[str]) -> tuple[Reason, ...]:
     if left < situation.majority:
         return (Reason(Cost.NO_MAJORITY, "", left, situation.majority),)
     costs: list[Reason] = []
+    if situation.stores is not None and len(situation.stores - gone) < situation.majority:
+        costs.append(Reason(Cost.NO_STORE, "", len(situation.stores - gone), situation.majority))
     for qm, able in sorted(situation.able.items()):
         remaining = len(able - gone)
         if able and not remaining:

@@ -19,6 +19,8 @@ VERSION_S = 10.0
 LOG_BYTES = 16 * 1024 * 1024
 """A larger log is set aside, one generation, at a start."""
 _TAIL_BYTES = 65_536
+_REMOVED = b"the member has been permanently removed from the cluster"
+"""ErrMemberRemoved of etcd's rafthttp, releases 3.4 to 3.6."""
 
 # Runs etcd in its own place (exec), after asking the kernel for its death with its parent. A process of its own does
 # this, not a preexec_fn: Python code between fork and exec may deadlock on locks that other threads held. The parent
@@ -98,13 +100,22 @@ async def stop(process: asyncio.subprocess.Process, patience_s: float) -> None:
 
 def last_error(log_file: Path) -> str:
     """The last line of an etcd log that tells of an error: its message and error; empty when there is none."""
+    return next((told for line in reversed(_tail(log_file)) if (told := _error_in(line))), "")
+
+
+def was_removed(log_file: Path) -> bool:
+    """Whether etcd ended because the others had removed it from the cluster, by its own words in its log."""
+    return any(_REMOVED in line for line in _tail(log_file))
+
+
+def _tail(log_file: Path) -> list[bytes]:
+    """The last lines of a log; none when it can not be read."""
     try:
         with log_file.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            lines = log.read().splitlines()
+            return log.read().splitlines()
     except OSError:
-        return ""
-    return next((told for line in reversed(lines) if (told := _error_in(line))), "")
+        return []
 
 
 def _error_in(line: bytes) -> str:

@@ -73,9 +73,19 @@ def endpoints(cluster: Cluster, nearest: str, *, secure: bool) -> tuple[str, ...
 
 
 def arguments(
-    cluster: Cluster, me: MemberSpec, data_dir: Path, initial_state: str, *, tls: TlsFiles | None, tuning: EtcdTuning
+    cluster: Cluster,
+    me: MemberSpec,
+    data_dir: Path,
+    initial_state: str,
+    *,
+    tls: TlsFiles | None,
+    tuning: EtcdTuning,
+    initial_cluster: str = "",
 ) -> tuple[str, ...]:
-    """Of the program; `initial_state` is `new` or `existing`.
+    """Of the program; `initial_state` is `new` or `existing`, `initial_cluster` the members that it must find.
+
+    The latter are those of the cluster file unless they are named (`NAME=PEER_URL,...`); etcd compares their number and
+    addresses with what its peers list, when it joins with no data.
 
     The v2 API is not mentioned: it is off by default since 3.4, and 3.6 no longer knows the flag.
     """
@@ -88,7 +98,8 @@ def arguments(
         "advertise-client-urls": client,
         "listen-peer-urls": peer,
         "initial-advertise-peer-urls": peer,
-        "initial-cluster": ",".join(f"{m.name}={peer_url(m, secure=secure)}" for m in cluster.members),
+        "initial-cluster": initial_cluster
+        or ",".join(f"{m.name}={peer_url(m, secure=secure)}" for m in cluster.members),
         "initial-cluster-token": cluster.id,
         "initial-cluster-state": initial_state,
         "strict-reconfig-check": "true",

@@ -28,6 +28,9 @@ METRICS = "/metrics"
 NOSPACE, CORRUPT = "NOSPACE", "CORRUPT"
 """The alarms: the quota is used up; the members' data differ."""
 STATUS, MEMBERS, MOVE = "/v3/maintenance/status", "/v3/cluster/member/list", "/v3/maintenance/transfer-leadership"
+ADD, REMOVE = "/v3/cluster/member/add", "/v3/cluster/member/remove"
+PEERS = "/members"
+"""At the peer address; what etcd itself asks before it founds or joins a cluster (cluster_util.go)."""
 
 
 class Header(Struct, frozen=True):
@@ -78,14 +81,29 @@ class StatusAnswer(Struct, frozen=True, rename="camel"):
 
 
 class EtcdMember(Struct, frozen=True):
-    """One member as etcd lists it."""
+    """One member as etcd lists it. A member that was added and has not started yet has no name."""
 
     id: int = msgspec.field(name="ID")
     name: str = ""
+    peer_urls: tuple[str, ...] = msgspec.field(name="peerURLs", default=())
+
+
+class PeerMember(Struct, frozen=True):
+    """One member in the answer to PEERS. It has client addresses once it has run with a leader."""
+
+    name: str = ""
+    peer_urls: tuple[str, ...] = msgspec.field(name="peerURLs", default=())
+    client_urls: tuple[str, ...] = msgspec.field(name="clientURLs", default=())
 
 
 class MembersAnswer(Struct, frozen=True):
     """To MEMBERS."""
+
+    members: tuple[EtcdMember, ...]
+
+
+class ChangedAnswer(Struct, frozen=True):
+    """To ADD and REMOVE: the members after it."""
 
     members: tuple[EtcdMember, ...]
 

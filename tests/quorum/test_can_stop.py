@@ -5,10 +5,13 @@ import pytest
 from standfast.quorum.can_stop import Cost, Reason, Situation, can_stop, weak_points
 
 
-def seen(members: str, up: str, able: dict[str, str] | None = None, owners=None, *, frozen=False) -> Situation:
+def seen(
+    members: str, up: str, able: dict[str, str] | None = None, owners=None, *, frozen=False, stores: str | None = None
+) -> Situation:
     return Situation(
         members=tuple(members),
         up=frozenset(up),
+        stores=None if stores is None else frozenset(stores),
         able={qm: frozenset(names) for qm, names in (able or {}).items()},
         owners=owners or {},
         frozen=frozen,
@@ -36,6 +39,10 @@ FIVE = seen("abcvw", "abcvw", {"q": "abc"}, {"q": "a"})
         (seen("abw", "abw", {"p": "a", "q": "ab", "r": "a"}), "a", [Cost.NOWHERE_TO_RUN] * 2),
         (seen("abw", "abw", {"q": "ab"}, {"q": "a"}, frozen=True), "a", [Cost.FROZEN]),
         (seen("abw", "abw", {"q": "ab"}, {"q": "a"}, frozen=True), "b", []),
+        (seen("abw", "abw", {"q": "ab"}, stores="abw"), "a", []),
+        (seen("abw", "abw", {"q": "ab"}, stores="bw"), "a", []),  # its etcd does not serve anyway
+        (seen("abw", "abw", {"q": "ab"}, stores="bw"), "b", [Cost.NO_STORE]),
+        (seen("abcvw", "abcvw", {"q": "ab"}, stores="abv"), "v", [Cost.NO_STORE]),
         (seen("abw", "a", {"q": "a"}), "b", [Cost.NO_MAJORITY]),  # no majority, with or without it
     ],
 )
