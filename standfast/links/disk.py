@@ -322,7 +322,8 @@ class DiskLink:
             self.counters.send_errors += 1
             raise
         self.counters.sent += 1
-        self._writing.fine(boottime_ns() - began_ns)
+        if self._ours.is_set():  # else the reader found, while this was under way, that no more may be written
+            self._writing.fine(boottime_ns() - began_ns)
 
 
 def _nobody(_message: Message) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from standfast.disposable import Disposable
 from standfast.errors import KeyFileError, MachineError, StateError
-from standfast.links.disk import DiskLink
+from standfast.links.disk import OPEN_S, DiskLink
 from standfast.links.disk_io import MOST_LEFT, TROUBLES, DiskState
 from standfast.links.disk_slots import SlotState
 from standfast.links.disk_volume import Outcome
@@ -117,11 +118,12 @@ async def test_a_member_in_another_process_is_heard_until_it_dies_or_freezes_and
 async def test_of_many_heartbeats_only_the_newest_is_written(device: str):
     async with pair(device) as (a, b):
         a.quiet()
-        await asyncio.sleep(0)
+        await b.hears("a", a.seq)
+        before = a.link.counters.superseded
         last = [a.say() for _ in range(50)][-1]
         await b.hears("a", last)
         assert not [h for h in b.heard if last - 49 <= h.seq < last]
-        assert a.link.counters.superseded >= 48
+        assert a.link.counters.superseded == before + 49
 
 
 async def test_a_heartbeat_too_large_is_counted_and_the_next_one_goes_out(device: str):
@@ -170,7 +172,8 @@ async def test_a_header_that_is_no_longer_ours_stops_the_writing_until_it_is(dev
         await until(lambda: a.link.status().writing.state is DiskState.UNFORMATTED)
         written = a.link.counters.sent
         await asyncio.sleep(5 * TIMING.interval_ms / 1000)
-        assert a.link.counters.sent == written
+        assert a.link.counters.sent <= written + 1, "one was under way"
+        assert a.link.status().writing.state is DiskState.UNFORMATTED
         overwrite(device, 0, header)
         await until(lambda: a.link.counters.sent > written)
         assert a.link.status().reading.state is DiskState.OK
@@ -224,13 +227,18 @@ async def test_a_stalled_disk_is_reported_blocks_nobody_and_when_it_is_back_the_
         assert a.longest_gap_s < AT_MOST_AWAY_S
 
 
-async def test_a_helper_that_hangs_too_long_is_left_behind_and_what_it_writes_later_is_refused(device: str):
+async def test_a_helper_that_hangs_too_long_is_left_behind_and_what_it_writes_later_is_refused(
+    device: str, monkeypatch: pytest.MonkeyPatch
+):
+    waited_for: list[int] = []
+    monkeypatch.setattr(Disposable, "close", lambda child: (waited_for.append(child.pid), child.abandon()))
     async with pair(device, patience_s=0.5) as (a, b):
         with Stall(device) as stall:
             stuck = a.link.status().writing.pid
             stall.hit(stuck)
             await until(lambda: a.link.status().left_behind)
             assert process_state(stuck) == "D", "killed, and still there"
+            assert stuck not in waited_for
             await b.hears("a", a.seq)
             a.quiet()
             await until(lambda: b.link.slot("a").state is SlotState.SILENT)
@@ -274,7 +282,7 @@ async def test_helpers_left_behind_are_bounded(device: str, monkeypatch: pytest.
         with Stall(device) as stall:
             stall.hit(os.getpid(), a.link.status().reading.pid, a.link.status().writing.pid)
             await until(lambda: a.link.status().left_behind >= MOST_LEFT)
-            for _ in range(20):
+            for _ in range(60):  # several times as long as a helper's patience
                 await asyncio.sleep(0.02)
                 assert a.link.status().left_behind <= MOST_LEFT + 1, "the other side's helper was under way"
             assert a.link.status().reading.state is DiskState.STALLED
@@ -345,7 +353,8 @@ async def test_what_can_not_be_used_is_refused_at_the_start(tmp_path: Path):
     os.truncate(tmp_path / "image", 4 * UNIT)
     with loop_device(tmp_path / "image") as device:
         assert await refused(device) is MachineError, "cut off"
-    assert await refused(tmp_path / "missing") is MachineError
+    async with asyncio.timeout(OPEN_S):
+        assert await refused(tmp_path / "missing") is MachineError
     assert await refused(tmp_path) is MachineError
     assert await refused("/dev/null") is MachineError
 

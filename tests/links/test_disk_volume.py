@@ -81,9 +81,11 @@ async def test_another_cluster_s_disk_and_one_sealed_with_another_key_need_force
     assert (await formatted(tmp_path / "file", other, force=True)).outcome is Outcome.FORMATTED
 
 
-async def test_no_file_is_made_for_a_mistyped_device(tmp_path: Path):
-    assert await trouble("/dev/standfast-no-such-disk") is DiskState.MISSING
-    assert await trouble("/dev/standfast-no-such-disk") is DiskState.MISSING, "none was made"
+async def test_no_file_is_made_for_a_mistyped_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("standfast.links.disk_volume.DEVICES", f"{tmp_path}/dev/")
+    (tmp_path / "dev").mkdir()
+    assert await trouble(tmp_path / "dev" / "sdx") is DiskState.MISSING
+    assert await trouble(tmp_path / "dev" / "sdx") is DiskState.MISSING, "none was made"
     assert await trouble(tmp_path / "no" / "folder") is DiskState.MISSING
 
 
