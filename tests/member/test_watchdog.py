@@ -191,6 +191,7 @@ def test_the_cluster_file_is_judged_with_the_timing(mode, profile, role, problem
 def test_it_is_fed_to_the_end_of_the_lease_and_not_further(bench: Bench):
     bench.follow()
     assert bench.arm() is None
+    assert bench.watchdog.next_ns(bench.now, bench.end_ns, bench.stop_at) > bench.now
     bench.live_until(bench.end_ns)
     assert bench.state is WatchdogState.STARVED
     assert bench.end_ns - 2 * AIM_NS - 10 * MS <= bench.device.fires_ns <= bench.end_ns

@@ -49,6 +49,7 @@ class StandInWatchdog:
         self._identity, self._lowest_s, self._grain_s = identity, lowest_s, grain_s
         self.no_way_out, self._abilities, self._pace = no_way_out, abilities, pace
         self.broken = False
+        """It can not be fed."""
         self.forgives = False
         """A magic character is in force: its holder's death would stop it. Only a write takes it back."""
         self.timeout_s = 60
@@ -62,8 +63,6 @@ class StandInWatchdog:
         self.fires_ns = self._clock() + int(self.timeout_s * NS_PER_S * self._pace)
 
     def ioctl(self, _fd: int, request: int, argument: bytes) -> bytes:
-        if self.broken:
-            raise OSError(errno.EIO, "broken")
         answer = {
             0x80285700: self._support,
             0x80045704: self._options,
