@@ -80,7 +80,8 @@ class Storehouse:
             return
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.server.run())
-            tasks.create_task(self._look_after(heard))
+            tasks.create_task(self._keep_leadership(heard))
+            tasks.create_task(self._call_the_roll(heard))
 
     async def close(self) -> None:
         """Close the client's connections."""
@@ -94,23 +95,18 @@ class Storehouse:
             return ""
         return f"another machine still counts as member {self._me} ({kept.record.state})"
 
-    async def _look_after(self, heard: Callable[[str], bool]) -> None:
-        """Look again and again whose etcd serves and whose leads."""
+    async def _call_the_roll(self, heard: Callable[[str], bool]) -> None:
+        """Look again and again whose etcd serves."""
         urls = {client_url(member, secure=True): member.name for member in self._cluster.members}
-        mine = client_url(self._cluster.member(self._me), secure=True)
-        context = self._tls.client_context()
-        all_of_them = Gateway([*urls], tls=context, patience=Patience())
-        own = Gateway([mine], tls=context, patience=Patience())
+        gateway = Gateway([*urls], tls=self._tls.client_context(), patience=Patience())
         try:
             while True:
-                missing = {urls[url]: why for url, why in (await silent(all_of_them, ASK_S)).items()}
+                missing = {urls[url]: why for url, why in (await silent(gateway, ASK_S)).items()}
                 self.silent = missing if self._me not in missing else missing | {self._me: self._trouble(missing)}
-                await self._keep_leadership(own, heard)
                 odd = any(name == self._me or heard(name) for name in missing)
                 await asyncio.sleep(LOOK_SOON_S if odd else LOOK_EVERY_S)
         finally:
-            await all_of_them.close()
-            await own.close()
+            await gateway.close()
 
     def _trouble(self, missing: Mapping[str, str]) -> str:
         """Why the own etcd does not serve: what its supervisor knows, or else what was seen from outside."""
@@ -119,16 +115,23 @@ class Storehouse:
         told = report.last_error if report.state is not ServerState.RUNNING else ""
         return f"{report.state}: {told or missing[self._me]}"
 
-    async def _keep_leadership(self, own: Gateway, heard: Callable[[str], bool]) -> None:
+    async def _keep_leadership(self, heard: Callable[[str], bool]) -> None:
         assert self.server is not None
+        mine = client_url(self._cluster.member(self._me), secure=True)
+        gateway = Gateway([mine], tls=self._tls.client_context(), patience=Patience())
         try:
-            self.leader, self.full = await seat(own, ASK_S)
-            wanted = self._best_seat(heard)
-            if wanted and self.leader == self._me != wanted:
-                await self.server.move_leadership(wanted)
-        except StoreError as error:
-            self.leader = ""
-            _log.debug("leadership of the store: %s", error)
+            while True:
+                await asyncio.sleep(LOOK_EVERY_S)
+                try:
+                    self.leader, self.full = await seat(gateway, ASK_S)
+                    wanted = self._best_seat(heard)
+                    if wanted and self.leader == self._me != wanted:
+                        await self.server.move_leadership(wanted)
+                except StoreError as error:
+                    self.leader = ""
+                    _log.debug("leadership of the store: %s", error)
+        finally:
+            await gateway.close()
 
     def _best_seat(self, heard: Callable[[str], bool]) -> str | None:
         """The first witness that is heard; this member itself when it is one."""
