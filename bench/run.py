@@ -22,6 +22,9 @@ from lab_run import PIECES
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "measured.md"
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- measured: table -->", "<!-- end measured -->"
+ACTS = {"kill-node": "node loses power", "kill-queue-manager": "queue manager killed", "move": "planned move"}
 PARTS = ("takeover", "idle", "steadiness", "simulator")
 PROFILES = ("fast", "normal")
 SIM_PROFILES = ("fast", "normal", "cautious")
@@ -153,6 +156,21 @@ def simulator_lines(figures: dict[str, Any]) -> list[str]:
     return lines
 
 
+def readme(text: str, figures: list[dict[str, Any]]) -> str:
+    """The README with its short table of outages."""
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    lines = [
+        "| outage seen by a client, median / maximum of 20 | `fast` (lease 0.8 s) | `normal` (lease 2.5 s) | lost |",
+        "|---|---|---|---|",
+    ]
+    for act, words in ACTS.items():
+        rows = {one["profile"]: one for one in figures if one["act"] == act}
+        cells = " | ".join(f"{_pair(rows[profile]['outage'])} ms" for profile in PROFILES)
+        lines.append(f"| {words} | {cells} | {sum(one['lost'] for one in rows.values())} |")
+    return f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}"
+
+
 def _pair(spread: dict[str, Any]) -> str:
     return f"{spread['median']} / {spread['max']}" if spread["n"] else "-"
 
@@ -186,6 +204,9 @@ def main() -> None:
         (RESULTS / f"{part}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     results = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in RESULTS.glob("*.json")}
     PAGE.write_text(page(results), encoding="utf-8")
+    if "takeover" in results:
+        text = readme(README.read_text(encoding="utf-8"), results["takeover"]["figures"])
+        README.write_text(text, encoding="utf-8")
     print(f"written: {PAGE}")
 
 
