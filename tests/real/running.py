@@ -33,6 +33,8 @@ from standfast.ports import boottime_ns
 from standfast.quorum.signals import Verdict
 
 QM = "orders"
+BRISK = {'profile = "normal"': 'profile = "normal"\ninterval_ms = 125\ngraceful_ms = 375\nkill_ms = 125'}
+"""Half of `normal`: patient enough for a busy machine, and tests wait half as long."""
 
 
 class Watch:
@@ -227,7 +229,7 @@ async def started(directory: Path, edits: Mapping[str, str] | None = None, **set
 def planned(directory: Path, edits: Mapping[str, str] | None = None, **settings: Any) -> Lab:
     """The same, not started."""
     plan(directory, **{"profile": "normal", **settings})
-    edit(directory, edits or {})
+    edit(directory, {**({} if "profile" in settings else BRISK), **(edits or {})})
     return Lab(directory)
 
 
