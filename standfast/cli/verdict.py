@@ -47,7 +47,7 @@ class Headline(Struct, frozen=True, kw_only=True):
         up: members that hear each other, as the answering one sees it.
         members: how many there are.
         majority: how many of them are needed.
-        could_lose_one_more: whether any one of them could be lost without cost.
+        could_lose_one_more: whether they are a majority and any one of them could be lost without cost.
         weak_points: members whose loss would cost something, and what.
         sentence: all of it, as it is shown.
     """
@@ -69,10 +69,13 @@ def headline(report: StatusReport) -> Headline:
     weak = tuple(weak_points(seen))
     words = [qm_words(report, qm) for qm in report.queue_managers]
     running = sum(w is PHASES[Phase.RUNNING] for w in words)
-    whole = all(w in (PHASES[Phase.RUNNING], UNSURE) for w in words) and len(seen.up) >= seen.majority
+    majority = len(seen.up) >= seen.majority
+    whole = all(w in (PHASES[Phase.RUNNING], UNSURE) for w in words) and majority
     grave = weak or [remark for remark in remarks(report) if remark.level is not Level.NOTE]
     level = Level.PROBLEM if not whole else Level.WARNING if grave else Level.OK
-    spare = "yes" if not weak else f"no ({', '.join(reason.subject for reason in weak)} must stay)"
+    spare = "yes" if majority else "no"
+    if weak:
+        spare = f"no ({', '.join(reason.subject for reason in weak)} must stay)"
     return Headline(
         level=level,
         running=running,
@@ -80,7 +83,7 @@ def headline(report: StatusReport) -> Headline:
         up=len(seen.up),
         members=len(seen.members),
         majority=seen.majority,
-        could_lose_one_more=not weak,
+        could_lose_one_more=majority and not weak,
         weak_points=weak,
         sentence=f"{_queue_managers(report)}, {len(seen.up)} of {len(seen.members)} members up, "
         f"could lose one more: {spare}",

@@ -55,6 +55,9 @@ BUSY = status_report(
         (status_report(store=StoreReport(reachable=False)), Level.WARNING, 3, True),
         (status_report(notices=(Notice(NoticeKind.BAD_KEY, "", "12"),)), Level.WARNING, 3, True),
         (status_report(notices=(Notice(NoticeKind.STORE_VERSION, "etcd", "3.4.23"),)), Level.OK, 3, True),
+        (status_report(store=StoreReport(reachable=True, serving=("a", "b", "w"))), Level.OK, 3, True),
+        (status_report(store=StoreReport(reachable=True, serving=("b", "w"))), Level.WARNING, 3, False),
+        (status_report(members=tuple(member_report(name, state=None) for name in "abw")), Level.PROBLEM, 0, False),
         (BUSY, Level.PROBLEM, 2, False),
     ],
 )
