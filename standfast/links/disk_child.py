@@ -6,7 +6,6 @@ clusters. Standard library only.
 Asked, one packet each (numbers big endian)::
 
     b"o" + JSON {"path", "write", "exclusive", "create"}   open; answers b"=" + JSON {"block", "size", "device"}
-    b"g" + u64 size                                        grow the file and allocate it; answers b"."
     b"r" + u64 offset, u32 length, u32 unit                answers b"+" or, at last, b"." with the units that changed
                                                            since the last time, for each: u32 number, u32 length, and
                                                            the bytes without trailing zeros
@@ -58,11 +57,8 @@ class _Disk:
         if what == b"r":
             yield from _packed(self._changed(*_READ.unpack(rest)))
             return
-        if what == b"w":
-            self._write(_OFFSET.unpack_from(rest)[0], rest[_OFFSET.size :])
-        else:
-            os.posix_fallocate(self._fd, 0, _OFFSET.unpack(rest)[0])
-            os.fsync(self._fd)
+        assert what == b"w"
+        self._write(_OFFSET.unpack_from(rest)[0], rest[_OFFSET.size :])
         yield b"."
 
     def _open(self, *, path: str, write: bool, exclusive: bool, create: bool) -> dict[str, Any]:

@@ -179,10 +179,6 @@ class Hand:
         """Write whole blocks; returns when they are on the disk."""
         await self._ask(b"w" + _OFFSET.pack(offset) + content)
 
-    async def grow(self, size: int) -> None:
-        """Make the file that large, with all its space taken now."""
-        await self._ask(b"g" + _OFFSET.pack(size))
-
     def left(self) -> Disposable | None:
         """End the helper: None when it is gone, or the child when it hangs and must be left behind."""
         if not self.busy_since_ns:

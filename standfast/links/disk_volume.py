@@ -194,10 +194,8 @@ async def _format(hand: Hand, cluster: Cluster, layout: Layout, facts: Facts) ->
         members=tuple(names + [""] * (SLOTS - len(names))),
         revision=1,
     )
-    if facts.size < volume.size:
-        if facts.device:
-            raise DiskTrouble(DiskState.TOO_SMALL, f"{facts.size} of {volume.size} bytes")
-        await hand.grow(volume.size)
+    if facts.device and facts.size < volume.size:
+        raise DiskTrouble(DiskState.TOO_SMALL, f"{facts.size} of {volume.size} bytes")
     for start in range(0, volume.size, volume.unit):
         await hand.write(start, bytes(volume.unit))
     await hand.write(0, layout.seal_volume(volume).ljust(volume.unit, b"\0"))

@@ -174,6 +174,7 @@ async def test_a_header_that_is_no_longer_ours_stops_the_writing_until_it_is(dev
         await asyncio.sleep(5 * TIMING.interval_ms / 1000)
         assert a.link.counters.sent <= written + 1, "one was under way"
         assert a.link.status().writing.state is DiskState.UNFORMATTED
+        written = a.link.counters.sent
         overwrite(device, 0, header)
         await until(lambda: a.link.counters.sent > written)
         assert a.link.status().reading.state is DiskState.OK
