@@ -25,7 +25,7 @@ FAULTS: dict[str, float] = {
     "pause daemon": 2.0,
     "freeze machine": 1.0,
     "namesake": 0.5,
-    "namesake behind a cut": 0.7,
+    "namesake behind a cut": 2.0,
     "store away": 0.7,
     "store slow": 0.7,
     "crash queue manager": 1.0,
