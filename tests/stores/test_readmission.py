@@ -164,12 +164,18 @@ async def test_killed_between_two_steps_it_goes_on_rightly(
 
 
 @pytest.mark.parametrize("torn", [False, True])
-async def test_killed_with_half_of_its_data_it_starts_over(others: Etcds, disk: Path, torn: bool) -> None:
+async def test_killed_with_half_of_its_data_it_starts_over(
+    others: Etcds, disk: Path, monkeypatch: pytest.MonkeyPatch, torn: bool
+) -> None:
+    async def serves(_: EtcdServer) -> bool:
+        return False
+
     lose(disk)
-    async with running(server := server_of(others, "a", disk)):
-        await until(lambda: any(server.data_dir.glob("member/wal/*.wal")))
-        (disk / "etcd.joining").touch()  # it may have been quick
-        os.kill(server.report().pid, signal.SIGKILL)
+    with monkeypatch.context() as patch:
+        patch.setattr(EtcdServer, "_serves", serves)
+        async with running(server := server_of(others, "a", disk)):
+            await until(lambda: any(server.data_dir.glob("member/wal/*.wal")))
+            os.kill(server.report().pid, signal.SIGKILL)
     if torn:
         for log in server.data_dir.glob("member/wal/*.wal"):
             os.truncate(log, 5)
