@@ -72,14 +72,17 @@ def _with_disk(command: F) -> F:
 
 
 @click.group(
-    short_help="Prepare and show a shared disk for heartbeats.",
+    short_help="Try a shared disk; members do not use it yet.",
     epilog=example(
         "standfast disk init /dev/disk/by-id/... --file cluster.toml",
         "standfast disk show /dev/disk/by-id/... --file cluster.toml",
     ),
 )
 def disk() -> None:
-    """A shared disk carries heartbeats when the whole network is gone: a slot for each member, 68 KiB in all."""
+    """A shared disk: a slot for each member, 68 KiB in all, to carry heartbeats when the whole network is gone.
+
+    Members do not use it yet: what is here prepares a disk, and shows whether a disk that you have is fit for it.
+    """
 
 
 @disk.command(

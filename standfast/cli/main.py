@@ -36,7 +36,6 @@ class Command(NamedTuple):
 COMMANDS: tuple[Command, ...] = (
     Command("init", "init", "init", "Set up", "Write a cluster file, keys and certificates."),
     Command("check", "check", "check", "Set up", "Judge a cluster file and this machine; changes nothing."),
-    Command("disk", "disk", "disk", "Set up", "Prepare and show a shared disk for heartbeats."),
     Command("run", "run", "run", "Set up", "Run a member in the foreground."),
     Command("status", "status", "status", "Look", "Who runs what, who hears whom, what needs a person."),
     Command("history", "history", "history", "Look", "Takeovers and restarts: when, from, to, why, how long."),
@@ -53,6 +52,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("demo", "demo", "demo", "Try", "A cluster on this machine through one failure after the other."),
     Command("drill", "drill", "drill", "Try", "Faults on a running cluster under a load, with a report."),
     Command("sim", "sim", "sim", "Try", "Simulate a cluster with faults and check every promise."),
+    Command("disk", "disk", "disk", "Try", "Try a shared disk; members do not use it yet."),
     Command("lab", "lab", "lab", "Try", "A real cluster on this machine to play with."),
     Command("proxy", "proxy", "proxy", "Clients", "Forward a port to whichever member runs a queue manager."),
     Command("explain", "explain", "explain", "Help", "What an event or a code means, and what to do."),
