@@ -56,12 +56,20 @@ class End(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.pause_reading()
+        # Before Python 3.11.4 it reads all the same: the reader is added when this method has returned.
+        asyncio.get_running_loop().call_soon(self._hold)
         transport.set_write_buffer_limits(high=MAX_UNSENT)
         sock = transport.get_extra_info("socket")
         for level, option, value in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *_KEEPALIVE):
             sock.setsockopt(level, option, value)
         if self._made:
             self._made(self)
+
+    def _hold(self) -> None:
+        if self.other is None and self.alive:
+            assert self.transport is not None
+            self.transport.resume_reading()
+            self.transport.pause_reading()
 
     def join(self, other: "End") -> None:
         """From now on what one reads the other sends. Both must be alive."""
