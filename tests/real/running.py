@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
@@ -287,21 +288,25 @@ def standfast(*arguments: object, timeout_s: float = 30.0) -> subprocess.Complet
 
 @contextlib.contextmanager
 def proxy(lab: Lab, qm: str = QM) -> Iterator[int]:
-    """`standfast proxy`; its port."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "standfast", "proxy", "--listen", "127.0.0.1:0", "--queue-manager", qm),
-            *("--file", str(lab.directory / CLUSTER_FILE)),
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
+    """`standfast proxy`; its port. What it says goes to a file: nobody reads it in time."""
+    told = lab.directory / "proxy.log"
+    with told.open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "standfast", "proxy", "--listen", "127.0.0.1:0", "--queue-manager", qm),
+                *("--file", str(lab.directory / CLUSTER_FILE)),
+            ],
+            stderr=log,
+        )
     try:
-        yield int(process.stderr.readline().rsplit(":", 1)[1])
+        until_s = time.monotonic() + SETTLE_S
+        while not (lines := told.read_text().splitlines()):
+            assert time.monotonic() < until_s
+            time.sleep(LOOK_EVERY_S)
+        yield int(lines[0].rsplit(":", 1)[1])
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def now_ns() -> int:

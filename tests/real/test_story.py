@@ -21,30 +21,31 @@ from standfast.model.records import MemberState
 from standfast.quorum import signals
 from tests.real.running import QM, Running, lasting, now_ns, proxy, started
 
+FLOWS_S = 30.0
+DRAINED_S = 100.0
+"""For the last acknowledgements, for the consumer, and for reading all back."""
+
 
 class LastingLoad:
     """A load in a thread with an event loop of its own, so that it outlives single tests."""
 
     def __init__(self, port: int) -> None:
         self._settings = LoadSettings(kind="nats", address="127.0.0.1", port=port, run="story", every_ms=20)
-        self._stop = asyncio.Event()
         self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
         self._flows = threading.Event()
-        self._result: LoadRecord | None = None
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),), daemon=True)
-        self._thread.start()
-        assert self._flows.wait(30)
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._record = asyncio.run_coroutine_threadsafe(self._run(), self._loop)
+        assert self._flows.wait(FLOWS_S)
 
-    async def _run(self) -> None:
+    async def _run(self) -> LoadRecord:
         async with LoadProcess(self._settings, lambda tick: self._flows.set() if tick.acked else None) as load:
             await self._stop.wait()
-            self._result = await load.finish()
+            return await load.finish()
 
     def end(self) -> LoadRecord:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(60)
-        assert self._result is not None
-        return self._result
+        return self._record.result(DRAINED_S)
 
 
 @pytest.fixture(scope="module")
