@@ -21,7 +21,7 @@ NS_PER_MS = 1e6
 PIECES = ("detect", "decide", "storage", "start", "endpoint")
 KILLS_APART_S = 0.5
 """Kills of the queue manager further apart than this are each its first: none waits, none moves it."""
-RHYTHM = Rhythm(every_ms=5, retry_ms=20, steady_s=1.0)
+RHYTHM = Rhythm(every_ms=5, retry_ms=20, steady_s=0.6)
 
 
 async def drill(profile: str, act: str, rounds: int) -> tuple[DrillResult, list[dict[str, float]], list[float]]:
