@@ -158,7 +158,7 @@ class MqttSubscriber:
 
     def send(self, token: int, payload: bytes) -> None:
         """A consumer sends nothing."""
-        raise NotImplementedError
+        raise AssertionError(f"a consumer was asked to send {token}: {payload!r}")
 
     def close(self) -> None:
         """See Connection."""
