@@ -1,33 +1,40 @@
-"""What hinders a member as a whole makes it unfit for everything, at once and for as long as it lasts."""
+"""What a member could run: looked at before anything may be placed there."""
 
 import asyncio
+from pathlib import Path
 
 from standfast.member.fitness import Fitness
-from standfast.model.cluster import Cluster, MemberSpec, Role
+from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
 from standfast.model.view import View
+from standfast.ports import Place
 from standfast.quorum import signals as sig
 from standfast.quorum.placement import ALL
-from tests.member.warden_stage import until
 
 
-async def test_a_hindrance_comes_and_goes():
-    members = tuple(MemberSpec(name=name, role=Role.DATA, addresses=(f"127.0.91.{n}",)) for n, name in enumerate("abc"))
-    hindrance = ["its watchdog is missing"]
-    given: list[sig.Input] = []
-    fitness = Fitness(
-        Cluster(name="shop", id="0123456789abcdef", members=members),
-        place=None,
-        view=View,
-        give=given.append,
-        reporter=None,
-        hindrance=lambda: hindrance[0],
+class Notices:
+    def notice(self, kind: object, subject: str = "", detail: str = "") -> None:
+        pass
+
+
+async def test_a_member_is_unfit_for_all_until_it_has_looked_and_looks_before_it_knows_the_store(tmp_path: Path):
+    """A hung mount takes longer to show than a lease to get: until then nothing may be placed here."""
+    specs = tuple(
+        QueueManagerSpec(name=name, kind="nats", port=1, storage=StorageSpec(path=str(tmp_path / path)))
+        for name, path in (("good", "here"), ("bad", "not/there"))
     )
-    running = asyncio.create_task(fitness.run())
-    await until(lambda: given)
-    for reason, unfit in (("", ()), ("gone again", (ALL,)), ("", ())):
-        hindrance[0] = reason
-        fitness.look_again()
-        await until(lambda unfit=unfit: given[-1] == sig.FitnessChanged(unfit))
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert [change.unfit for change in given] == [(ALL,), (), (ALL,), ()]
+    members = (MemberSpec(name="a", role=Role.DATA, addresses=("127.0.0.1",)),)
+    given: asyncio.Queue[sig.Input] = asyncio.Queue()
+    fitness = Fitness(
+        Cluster(name="c", id="1", members=members, queue_managers=specs),
+        lambda spec: Place(name=spec.name, data_dir=tmp_path, run_dir=tmp_path, address="127.0.0.1", port=1),
+        View,
+        given.put_nowait,
+        Notices(),  # type: ignore[arg-type]
+        hindrance=lambda: "",
+    )
+    looking = asyncio.create_task(fitness.run())
+    async with asyncio.timeout(10):
+        assert await given.get() == sig.FitnessChanged((ALL,))
+        assert await given.get() == sig.FitnessChanged(("bad",))
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
