@@ -24,7 +24,9 @@ async def shared(tmp_path: Path) -> AsyncIterator[Running]:
 async def test_a_mosquitto_survives_its_node_and_promises_nothing(cluster: Running) -> None:
     ticks: list[Tick] = []
     with proxy(cluster.lab) as port:
-        settings = LoadSettings(kind="mosquitto", address="127.0.0.1", port=port, run="mosquitto", every_ms=20)
+        settings = LoadSettings(
+            kind="mosquitto", address="127.0.0.1", port=port, run="mosquitto", every_ms=20, drain_s=5
+        )
         async with LoadProcess(settings, ticks.append) as load:
             await until(lambda: any(tick.acked for tick in ticks))
             before = await cluster.queue_manager()

@@ -97,23 +97,28 @@ async def test_can_stop_says_by_its_exit_code_what_a_stop_would_cost(cluster: Ru
 async def test_events_are_followed_as_they_come_each_once_whoever_is_asked(cluster: Running, told_by: str) -> None:
     owner = await cluster.owner()
     asked = cluster.witness if told_by == "witness" else owner
-    revision = (await cluster.log())[-1].revision
+    last = (await cluster.log())[-1].revision
     follower = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "standfast", "events", "--follow", "--json", "--since", str(revision)),
+        *(sys.executable, "-m", "standfast", "events", "--follow", "--json", "--since", str(last - 1)),
         *("--socket", str(cluster.lab.nodes[asked].socket)),
         stdout=subprocess.PIPE,
     )
     assert follower.stdout is not None
     try:
+        while json.loads(await follower.stdout.readline())["revision"] != last:
+            pass
         to = cluster.other(owner)
+        told: list[dict[str, object]] = []
         assert await cluster.order(Move(QM, to)) is Verdict.DONE
         async with asyncio.timeout(4):  # less than the pause after which a follower looks again by itself
-            told = [json.loads(await follower.stdout.readline()) for _ in range(4)]
+            while len(told) < 4 or told[-1]["kind"] != EventKind.QM_RUNNING:
+                line = json.loads(await follower.stdout.readline())
+                told += [line] if line["revision"] > last else []
     finally:
         follower.kill()
         await follower.wait()
     await cluster.lab.until_running(QM, on=to)
-    assert [line["kind"] for line in told if line["revision"]] == [
+    assert [line["kind"] for line in told] == [
         EventKind.QM_MOVING,
         EventKind.QM_ASSIGNED,
         EventKind.QM_STARTING,

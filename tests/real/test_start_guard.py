@@ -160,7 +160,7 @@ async def test_a_queue_manager_without_its_storage_is_never_placed_and_the_reaso
         await lab.until_whole()
         report = await lab.until(lambda r: bool(r.queue_managers) and shown(r) != [], seen_by=["a", "b"])
         assert {m.name: m.unfit for m in report.members if m.name != "w"} == {"a": (QM,), "b": (QM,)}
-        assert report.queue_managers[0].phase is Phase.UNPLACED
+        assert (report.queue_managers[0].phase, report.queue_managers[0].epoch) == (Phase.UNPLACED, 0)
         assert [(notice.subject, notice.detail.partition(":")[0]) for notice in shown(report)] == [(QM, wrong)]
         if wrong == "missing":
             path.parent.mkdir()
@@ -182,7 +182,7 @@ async def test_options_that_the_driver_refuses_keep_the_queue_manager_unplaced_a
         await lab.until_whole()
         report = await lab.until(lambda r: bool(r.queue_managers) and shown(r) != [], seen_by=["a", "b"])
         assert [(notice.subject, "sync_interval" in notice.detail) for notice in shown(report)] == [(QM, True)]
-        assert report.queue_managers[0].phase is Phase.UNPLACED
+        assert (report.queue_managers[0].phase, report.queue_managers[0].epoch) == (Phase.UNPLACED, 0)
     finally:
         lab.down()
     assert processes_in(lab.directory) == {}
