@@ -52,7 +52,7 @@ async def measure(profile: str, seconds: float) -> dict[str, Any]:
             await lab.until_running("orders")
             await asyncio.sleep(2 * PROFILES[profile].term_ms / 1000)
             parts = {
-                name: {pid: kind_of(pid, node.pid or 0) for pid in tree(node.pid or 0)}
+                name: {pid: kind_of(pid, node.pid or 0) for pid in tree([node.pid or 0])}
                 for name, node in lab.nodes.items()
             }
             before = {pid: cpu_s(pid) for pids in parts.values() for pid in pids}
