@@ -34,11 +34,6 @@ class Sightings:
         self.spans: list[Ownership] = []
         self.overlaps: list[Overlap] = []
 
-    @property
-    def running_on(self) -> tuple[str, ...]:
-        """Where it was seen at the last look."""
-        return tuple(self._since)
-
     async def run(self) -> None:
         """Look, for ever; `close` when it was cancelled."""
         while True:
