@@ -67,7 +67,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, tag_field="is", tag=TAG):
 
 def take(core: Core, now_ns: int, at_unix_ms: int, store_leader: str) -> Snapshot:
     """What this core knows at `now_ns` on its own clock."""
-    cluster, view = core.cluster, core.view
+    cluster, view = core.rules.cluster, core.view
     bare = structs.replace(
         cluster, store=StoreSpec(), queue_managers=tuple(map(_without_options, cluster.queue_managers))
     )
@@ -93,7 +93,7 @@ def _heard(core: Core, name: str, now_ns: int) -> Heard | None:
     ears = core.hearing.ears(name, now_ns)
     if ears is None:
         return None
-    hears = tuple(other for bit, other in enumerate(core.hearing.names) if ears >> bit & 1)
+    hears = tuple(other for bit, other in enumerate(core.rules.names) if ears >> bit & 1)
     if name == core.me:
         return Heard(hears=hears, incarnation=core.membership.incarnation, leased=core.leased, unfit=core.unfit)
     said = core.hearing.fresh(name, now_ns)

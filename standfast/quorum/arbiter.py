@@ -11,6 +11,7 @@ from enum import StrEnum
 from standfast.model.records import GONE, MemberRecord
 from standfast.model.view import Kept
 from standfast.quorum.hearing import Hearing
+from standfast.quorum.rules import Rules
 
 
 class Judgement(StrEnum):
@@ -38,22 +39,23 @@ def judge(name: str, hearing: Hearing, majority: int, now_ns: int, *, outlived: 
 
 
 class Arbiter:
-    """Judges all members but `me`. Silence counts after `in_doubt_ns`."""
+    """Judges all members but `me`."""
 
-    __slots__ = ("_hearing", "_in_doubt_ns", "_majority", "_matched", "_me")
+    __slots__ = ("_hearing", "_matched", "_me", "_rules")
 
-    def __init__(self, me: str, hearing: Hearing, majority: int, in_doubt_ns: int) -> None:
+    def __init__(self, me: str, rules: Rules, hearing: Hearing) -> None:
         self._me = me
+        self._rules = rules
         self._hearing = hearing
-        self._majority = majority
-        self._in_doubt_ns = in_doubt_ns
         self._matched: dict[str, tuple[int, int]] = {}
         """By member: the incarnation in the store, and when it was last heard of (or first seen there)."""
 
     def arbitrate(self, records: Mapping[str, Kept[MemberRecord]], now_ns: int) -> dict[str, Judgement]:
         """A judgement for each member in the store that could still hold a lease."""
         return {
-            name: judge(name, self._hearing, self._majority, now_ns, outlived=self._outlived(name, kept.record, now_ns))
+            name: judge(
+                name, self._hearing, self._rules.majority, now_ns, outlived=self._outlived(name, kept.record, now_ns)
+            )
             for name, kept in records.items()
             if name != self._me and kept.record.state not in GONE
         }
@@ -63,4 +65,4 @@ class Arbiter:
         if known != record.incarnation or self._hearing.incarnation_heard(name, record.incarnation, now_ns):
             self._matched[name] = (record.incarnation, now_ns)
             return False
-        return self._hearing.hears(name, now_ns) and now_ns - at_ns > self._in_doubt_ns
+        return self._hearing.hears(name, now_ns) and now_ns - at_ns > self._rules.in_doubt_ns

@@ -6,7 +6,7 @@ and heard. Two at once are harmless, because every step is a guarded transaction
 
 from collections.abc import Iterator
 
-from standfast.model.cluster import Cluster, Role
+from standfast.model.cluster import Role
 from standfast.model.events import EventKind
 from standfast.model.records import BALLOT, Assignment, MemberRecord, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
@@ -15,21 +15,20 @@ from standfast.quorum.arbiter import Arbiter, Judgement
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.placement import Candidate, place
+from standfast.quorum.rules import Rules
 from standfast.quorum.signals import Transact
 
 
 class Coordinator:
     """The coordinating part of member `me`."""
 
-    def __init__(self, me: str, cluster: Cluster, hearing: Hearing, grants: Grants) -> None:
+    def __init__(self, me: str, rules: Rules, hearing: Hearing, grants: Grants) -> None:
         self._me = me
-        self._cluster = cluster
-        self._rank = cluster.rank
-        self._majority = cluster.majority
+        self._rules = rules
         self._hearing = hearing
         self._grants = grants
         self._incomplete_since_ns: int | None = None
-        self._arbiter = Arbiter(me, hearing, cluster.majority, cluster.timing.in_doubt_ns)
+        self._arbiter = Arbiter(me, rules, hearing)
 
     def acting(self, now_ns: int, *, able: bool) -> bool:
         """Whether this member is the one to act now."""
@@ -37,7 +36,7 @@ class Coordinator:
 
     def leading(self, now_ns: int, *, able: bool) -> str | None:
         """The first in rank that is heard and able, as this member sees it; None when there is none."""
-        for name in self._rank:
+        for name in self._rules.rank:
             if name == self._me:
                 if able:
                     return name
@@ -49,11 +48,11 @@ class Coordinator:
 
     def in_touch(self, now_ns: int) -> bool:
         """Whether this member is in two-way contact with a majority."""
-        return self._hearing.contacts(self._me, now_ns)[0] >= self._majority
+        return self._hearing.contacts(self._me, now_ns)[0] >= self._rules.majority
 
     def decide(self, view: View, candidates: dict[str, Candidate], now_ns: int) -> Iterator[Transact]:
         """Every transaction that is due now."""
-        founding = tx.found(self._cluster, view)
+        founding = tx.found(self._rules.cluster, view)
         if founding is not None:
             yield Transact("found", founding)
         yield from self._myself(view)
@@ -74,7 +73,7 @@ class Coordinator:
             return False
         if self._incomplete_since_ns is None:
             self._incomplete_since_ns = now_ns
-        return now_ns - self._incomplete_since_ns < self._cluster.timing.in_doubt_ns
+        return now_ns - self._incomplete_since_ns < self._rules.in_doubt_ns
 
     def _without_lease(self, record: MemberRecord, candidates: dict[str, Candidate], now_ns: int) -> bool:
         if record.role is not Role.DATA or record.state is not MemberState.ONLINE or record.name in candidates:
@@ -127,7 +126,7 @@ class Coordinator:
         for voter, peer in peers.items():
             if voter != name and peer.heartbeat is not None:
                 votes += any(v.member == name and v.ballot == ballot for v in peer.heartbeat.votes)
-        return "lapsed" if votes >= self._majority else ""
+        return "lapsed" if votes >= self._rules.majority else ""
 
     def _evict(self, view: View, kept: Kept[MemberRecord], proof: str, candidates: dict[str, Candidate]) -> Transaction:
         moves: list[tuple[Kept[Assignment], Kept[MemberRecord]]] = []

@@ -11,12 +11,13 @@ from msgspec import Struct
 
 from standfast.model.cluster import Cluster
 from standfast.model.events import Event, EventKind
-from standfast.model.messages import Ack, Heartbeat, Refusal
+from standfast.model.messages import Ack, Heartbeat
 from standfast.model.records import BALLOT, MemberRecord, Outcome, Transaction
 from standfast.model.view import View
 from standfast.quorum import signals as sig
 from standfast.quorum.coordinator import Coordinator
 from standfast.quorum.desk import Desk
+from standfast.quorum.dialogue import Dialogue
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.keeper import Keeper, Standing
@@ -24,6 +25,8 @@ from standfast.quorum.lease import Lease
 from standfast.quorum.membership import Membership
 from standfast.quorum.orders import transaction_for
 from standfast.quorum.placement import ALL, Candidate, candidates
+from standfast.quorum.rules import Rules
+from standfast.quorum.voice import Voice
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -44,29 +47,32 @@ class Core:
     """One member. `now_ns` is its clock at the start; `term_ceiling_ns` the longest term that any member may hold."""
 
     def __init__(self, identity: Identity, cluster: Cluster, now_ns: int, term_ceiling_ns: int = 0) -> None:
-        timing = cluster.timing
+        rules = self.rules = Rules(cluster)
         self.identity = identity
         self.me = identity.name
-        self.cluster = cluster
-        self.desk = Desk(now_ns, timing.term_ns, timing.interval_ns)
+        self.desk = Desk(rules, now_ns)
         self.membership = Membership(self.me, cluster.member(self.me).role, identity.machine)
-        self.hearing = Hearing(self.me, [m.name for m in cluster.members], now_ns, timing.in_doubt_ns)
-        self.grants = Grants(now_ns, max(term_ceiling_ns, timing.term_ns))
-        self.lease = Lease(len(cluster.members))
-        self.keeper = Keeper(self.me, cluster)
-        self.coordinator = Coordinator(self.me, cluster, self.hearing, self.grants)
+        self.hearing = Hearing(self.me, rules, now_ns)
+        self.grants = Grants(now_ns, max(term_ceiling_ns, rules.term_ns))
+        self.lease = Lease(rules)
+        self.keeper = Keeper(self.me, rules)
+        self.coordinator = Coordinator(self.me, rules, self.hearing, self.grants)
+        self.voice = Voice(self.me, identity.process, rules, now_ns)
+        self.dialogue = Dialogue(
+            self.me,
+            desk=self.desk,
+            membership=self.membership,
+            hearing=self.hearing,
+            grants=self.grants,
+            lease=self.lease,
+            voice=self.voice,
+        )
         self.leased = False
         """Whether the lease lasts longer than the stop budget, so that queue managers may run."""
         self.unfit: tuple[str, ...] = ()
         """Queue managers that this member could not run now; "*" for all."""
         self.wake_at_ns = now_ns
-        self._interval_ns = timing.interval_ns
-        self._term_ns = timing.term_ns
-        self._stop_ns = timing.stop_ns
-        self._gap_ns = timing.in_doubt_ns
-        self._last_ns = self._beat_at_ns = now_ns
-        self._seq = 0
-        self._said: tuple[object, ...] = ()
+        self._last_ns = now_ns
         self._read_once = False
         self._out: list[sig.Effect] = []
 
@@ -91,7 +97,7 @@ class Core:
     def step(self, now_ns: int, given: sig.Input) -> list[sig.Effect]:
         """Take one input at this moment; the orders that follow from it, in the order to carry them out."""
         out = self._out = []
-        if now_ns - self._last_ns > self._gap_ns:
+        if now_ns - self._last_ns > self.rules.in_doubt_ns:
             self.hearing.forgive(now_ns)
         self._last_ns = now_ns
         if type(given) is sig.Received:
@@ -131,70 +137,29 @@ class Core:
     def _received(self, message: Heartbeat | Ack, now_ns: int) -> bool:
         """Whether anything changed that decisions rest on."""
         if isinstance(message, Heartbeat):
-            return self._heartbeat(message, now_ns)
-        return self._ack(message, now_ns)
-
-    def _ack(self, ack: Ack, now_ns: int) -> bool:
-        if ack.incarnation != self.membership.incarnation:
+            return self.dialogue.heard(message, now_ns, self._out, leased=self.leased)
+        if not self.dialogue.acknowledged(message, now_ns, self._out):
             return False
-        if ack.refusal in (Refusal.UNKNOWN, Refusal.TOLD_TO_GO):
-            self.desk.want_soon(now_ns)
-        if ack.refusal is not Refusal.NONE:
-            return False
-        if not self.lease.acknowledged(ack.sender, ack.sent_ns, ack.term_ns):
-            return False
-        self._out.append(sig.LeaseMoved(self.lease.end_ns))
         self._confirm()
         return not self.leased
 
-    def _heartbeat(self, heartbeat: Heartbeat, now_ns: int) -> bool:
-        before = self.hearing.heard(heartbeat, now_ns)
-        if before is False:
-            return False
-        if heartbeat.incarnation:
-            kept = self.view.members.get(heartbeat.sender)
-            refusal = self.grants.answer(heartbeat.sender, heartbeat.incarnation, kept, now_ns, heartbeat.term_ns)
-            ack = Ack(self.me, heartbeat.incarnation, heartbeat.sent_ns, heartbeat.term_ns, refusal)
-            self._out.append(sig.Send(heartbeat.sender, ack))
-        if heartbeat.newest > self.view.newest:
-            self.desk.want()
-        if not self.leased:
-            self._ask_again(before, heartbeat, now_ns)
-        return not isinstance(before, Heartbeat) or not _same(before, heartbeat)
-
-    def _ask_again(self, before: Heartbeat | bool, heartbeat: Heartbeat, now_ns: int) -> None:
-        """A voter that did not know this incarnation has read of it now: ask it for a grant at once."""
-        own = self.membership.own(self.view)
-        if own is not None and isinstance(before, Heartbeat) and before.newest < own.revision <= heartbeat.newest:
-            self._beat_at_ns = now_ns
-
     def _beat(self, now_ns: int) -> None:
         """Send a heartbeat when it is time, or when there is something new to say."""
-        said = (
-            self.membership.incarnation,
-            self.hearing.mask(now_ns),
-            self.view.newest,
-            self.able,
-            self.leased,
-            self.grants.votes(self.view.members, now_ns),
-            self.membership.stopped_word,
-            (ALL,) if self.membership.leaving else self.unfit,
-        )
-        if now_ns < self._beat_at_ns and said == self._said:
-            return
-        self._said = said
-        self._beat_at_ns = now_ns + self._interval_ns
-        self._seq += 1
-        heartbeat = Heartbeat(
-            self.me,
-            self.membership.incarnation,
-            self.identity.process,
-            self._seq,
+        heartbeat = self.voice.heartbeat(
+            (
+                self.membership.incarnation,
+                self.hearing.mask(now_ns),
+                self.view.newest,
+                self.able,
+                self.leased,
+                self.grants.votes(self.view.members, now_ns),
+                self.membership.stopped_word,
+                (ALL,) if self.membership.leaving else self.unfit,
+            ),
             now_ns,
-            self._term_ns,
-            *said[1:],
         )
-        self._out.append(sig.Broadcast(heartbeat))
+        if heartbeat is not None:
+            self._out.append(sig.Broadcast(heartbeat))
 
     # ------------------------------------------------------------ store
 
@@ -202,7 +167,7 @@ class Core:
         """Until when this member is the voter of its name: a term from the last proof that nobody took its place."""
         asked_ns, until_ns = self.desk.read_asked_ns, 0
         if asked_ns is not None and self.membership.speaks(self.view):
-            until_ns = max(self.lease.end_ns, asked_ns + self._term_ns)
+            until_ns = max(self.lease.end_ns, asked_ns + self.rules.term_ns)
         self.grants.speaks_until_ns = until_ns
 
     def _view_read(self, view: View, now_ns: int) -> None:
@@ -225,7 +190,7 @@ class Core:
         record = next(put.record for put in transaction.puts if isinstance(put.record, MemberRecord))
         self.membership.joined(record)
         self.lease.begin_again()
-        self._beat_at_ns = now_ns
+        self.voice.hurry(now_ns)
         if record.replaced:
             self.grants.take_over(now_ns)
 
@@ -272,7 +237,7 @@ class Core:
             self._out.append(sig.Tell(Event(kind=kind, subject=name, fields={"seen_by": self.me})))
 
     def _watch_lease(self, now_ns: int) -> None:
-        leased = bool(self.membership.incarnation) and now_ns < self.lease.end_ns - self._stop_ns
+        leased = bool(self.membership.incarnation) and now_ns < self.lease.end_ns - self.rules.stop_ns
         if leased is not self.leased:
             self.leased = leased
             kind = EventKind.LEASE_REGAINED if leased else EventKind.LEASE_LOST
@@ -302,7 +267,7 @@ class Core:
         return candidates(self.view, leased)
 
     def _set_alarm(self, now_ns: int) -> None:
-        wake = min(self._beat_at_ns, self.keeper.wake_at_ns(now_ns, self.lease.end_ns))
+        wake = min(self.voice.beat_at_ns, self.keeper.wake_at_ns(now_ns, self.lease.end_ns))
         for name, kept in self.view.members.items():
             if kept.record.state in BALLOT:
                 lapse = self.grants.lapses_at_ns(name)
@@ -314,10 +279,10 @@ class Core:
 
     def _ordered(self, ticket: int, order: sig.Order, now_ns: int) -> None:
         if isinstance(order, sig.LeaveCluster):
-            self.membership.leave(now_ns, 2 * self._term_ns)
+            self.membership.leave(now_ns, 2 * self.rules.term_ns)
             self._out.append(sig.Answer(ticket, sig.Verdict.DONE))
             return
-        result = transaction_for(order, self.cluster, self.view, self._candidates(now_ns))
+        result = transaction_for(order, self.rules.cluster, self.view, self._candidates(now_ns))
         if isinstance(result, sig.Verdict):
             self._out.append(sig.Answer(ticket, result))
         else:
@@ -329,17 +294,3 @@ _ORDER_ENDS = {
     Outcome.REFUSED: sig.Verdict.CHANGED_MEANWHILE,
     Outcome.UNKNOWN: sig.Verdict.STORE_UNREACHABLE,
 }
-
-
-def _same(before: Heartbeat, after: Heartbeat) -> bool:
-    """Whether the two differ in nothing that decisions rest on."""
-    return (
-        before.hears == after.hears
-        and before.newest == after.newest
-        and before.leased is after.leased
-        and before.able is after.able
-        and before.incarnation == after.incarnation
-        and before.votes == after.votes
-        and before.stopped == after.stopped
-        and before.unfit == after.unfit
-    )

@@ -9,19 +9,19 @@ from collections.abc import Iterator
 
 from standfast.model.records import Outcome, Transaction
 from standfast.model.view import View
+from standfast.quorum.rules import Rules
 from standfast.quorum.signals import Read, Transact
 
 
 class Desk:
-    """Times in nanoseconds; `idle_ns`: how often to read without cause, `retry_ns`: after a failure."""
+    """Reads once a term without cause, and an interval after a failure."""
 
     __slots__ = (
         "_asked_ns",
         "_held_back",
-        "_idle_ns",
         "_read_at_ns",
         "_reading",
-        "_retry_ns",
+        "_rules",
         "_wanted",
         "ok",
         "pending",
@@ -29,7 +29,8 @@ class Desk:
         "view",
     )
 
-    def __init__(self, now_ns: int, idle_ns: int, retry_ns: int) -> None:
+    def __init__(self, rules: Rules, now_ns: int) -> None:
+        self._rules = rules
         self.view = View()
         self.ok = False
         """Whether the store answered the last time."""
@@ -38,8 +39,6 @@ class Desk:
         self._asked_ns = now_ns
         self.pending: dict[str, Transaction] = {}
         self._held_back: dict[str, int] = {}
-        self._idle_ns = idle_ns
-        self._retry_ns = retry_ns
         self._reading = False
         self._wanted = True
         self._read_at_ns = now_ns
@@ -50,11 +49,11 @@ class Desk:
 
     def want_soon(self, now_ns: int) -> None:
         """Something may be newer: read within an interval."""
-        self._read_at_ns = min(self._read_at_ns, now_ns + self._retry_ns)
+        self._read_at_ns = min(self._read_at_ns, now_ns + self._rules.interval_ns)
 
     def confirm(self) -> None:
         """A member without a lease is confirmed as the voter of its name by its reads alone: read twice as often."""
-        self._read_at_ns = min(self._read_at_ns, self._asked_ns + self._idle_ns // 2)
+        self._read_at_ns = min(self._read_at_ns, self._asked_ns + self._rules.term_ns // 2)
 
     def reads(self, now_ns: int) -> Iterator[Read]:
         """The read that is due now, if any."""
@@ -71,13 +70,13 @@ class Desk:
         self.read_asked_ns = self._asked_ns
         complete = view.revision >= self.view.newest
         self.view = view if complete else self.view.merged(view.revision, view.records())
-        self._read_at_ns = now_ns + self._idle_ns
+        self._read_at_ns = now_ns + self._rules.term_ns
         self._held_back.clear()
 
     def read_failed(self, now_ns: int) -> None:
         """No answer: ask again in a while."""
         self._reading = self._wanted = self.ok = False
-        self._read_at_ns = now_ns + self._retry_ns
+        self._read_at_ns = now_ns + self._rules.interval_ns
 
     def admit(self, effect: Transact, now_ns: int) -> bool:
         """Whether this transaction may be sent now; it counts as under way from here on."""
@@ -93,6 +92,6 @@ class Desk:
         if outcome is Outcome.COMMITTED:
             self.view = self.view.merged(0, ((put.key, put.record, revision) for put in transaction.puts))
         else:
-            self._held_back[tag] = now_ns + self._retry_ns
+            self._held_back[tag] = now_ns + self._rules.interval_ns
             self._wanted = True
         return transaction

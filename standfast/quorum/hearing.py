@@ -4,9 +4,10 @@ Silence is judged on this member's clock. What nobody reports is taken as contac
 deaf observer condemns nobody. A gap in this member's own attention (it was paused) is not held against others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from standfast.model.messages import Heartbeat
+from standfast.quorum.rules import Rules
 
 
 class Peer:
@@ -24,16 +25,14 @@ class Peer:
 
 
 class Hearing:
-    """Contact between members, seen from `me` since `now_ns`; silence counts after `in_doubt_ns`."""
+    """Contact between members, seen from `me` since `now_ns`."""
 
-    __slots__ = ("_bits", "_in_doubt_ns", "_me", "names", "peers")
+    __slots__ = ("_me", "_rules", "peers")
 
-    def __init__(self, me: str, names: Sequence[str], now_ns: int, in_doubt_ns: int) -> None:
-        self.names = tuple(sorted(names))
-        self._bits = {name: 1 << i for i, name in enumerate(self.names)}
+    def __init__(self, me: str, rules: Rules, now_ns: int) -> None:
         self._me = me
-        self._in_doubt_ns = in_doubt_ns
-        self.peers = {name: Peer(now_ns) for name in self.names if name != me}
+        self._rules = rules
+        self.peers = {name: Peer(now_ns) for name in rules.names if name != me}
 
     def heard(self, heartbeat: Heartbeat, now_ns: int) -> Heartbeat | bool:
         """Note a heartbeat: False when it is outdated, True for the first, else the one it replaces."""
@@ -43,7 +42,7 @@ class Hearing:
         before = peer.heartbeat
         if before is not None and self._outdated(before, heartbeat, now_ns - peer.at_ns):
             return False
-        if before is None or now_ns - peer.at_ns > self._in_doubt_ns:
+        if before is None or now_ns - peer.at_ns > self._rules.in_doubt_ns:
             peer.since_ns = now_ns
         peer.heartbeat = heartbeat
         peer.at_ns = now_ns
@@ -57,7 +56,7 @@ class Hearing:
         """
         if before.process == heartbeat.process:
             return heartbeat.seq <= before.seq
-        return heartbeat.incarnation < before.incarnation and silence_ns <= self._in_doubt_ns
+        return heartbeat.incarnation < before.incarnation and silence_ns <= self._rules.in_doubt_ns
 
     def forgive(self, now_ns: int) -> None:
         """This member was not listening until now: start counting everybody's silence afresh."""
@@ -67,22 +66,22 @@ class Hearing:
     def lately_found(self, name: str, now_ns: int) -> bool:
         """Whether this member has heard that one for no longer than the doubt time: its word may be out of date."""
         peer = self.peers.get(name)
-        return peer is not None and now_ns - peer.since_ns <= self._in_doubt_ns
+        return peer is not None and now_ns - peer.since_ns <= self._rules.in_doubt_ns
 
     def hears(self, name: str, now_ns: int) -> bool:
         """Whether this member heard that one within the doubt time."""
         peer = self.peers.get(name)
         if peer is None:
             return name == self._me
-        return peer.heartbeat is not None and now_ns - peer.at_ns <= self._in_doubt_ns
+        return peer.heartbeat is not None and now_ns - peer.at_ns <= self._rules.in_doubt_ns
 
     def mask(self, now_ns: int) -> int:
         """Whom this member hears, as the bit mask of a heartbeat."""
-        mask = self._bits[self._me]
-        oldest = now_ns - self._in_doubt_ns
+        mask = self._rules.bits[self._me]
+        oldest = now_ns - self._rules.in_doubt_ns
         for name, peer in self.peers.items():
             if peer.at_ns >= oldest and peer.heartbeat is not None:
-                mask |= self._bits[name]
+                mask |= self._rules.bits[name]
         return mask
 
     def changes(self, now_ns: int) -> Iterator[tuple[str, bool]]:
@@ -107,24 +106,24 @@ class Hearing:
     def heard_by(self, name: str, now_ns: int) -> bool:
         """Whether that member says that it hears this one."""
         ears = self.ears(name, now_ns)
-        return ears is not None and bool(ears & self._bits[self._me])
+        return ears is not None and bool(ears & self._rules.bits[self._me])
 
     def contacts(self, name: str, now_ns: int) -> tuple[int, int]:
         """How many members are in two-way contact with `name`, and how many hear it at least; itself included.
 
         A member whose word is not fresh counts as hearing it, unless it is this member itself that misses it.
         """
-        bit = self._bits[name]
+        bit = self._rules.bits[name]
         own_ears = self.ears(name, now_ns)
         two_way = heard_by = 1
-        for other in self.names:
+        for other in self._rules.names:
             if other == name:
                 continue
             ears = self.ears(other, now_ns)
             if ears is not None and not ears & bit:
                 continue
             heard_by += 1
-            if own_ears is None or own_ears & self._bits[other]:
+            if own_ears is None or own_ears & self._rules.bits[other]:
                 two_way += 1
         return two_way, heard_by
 

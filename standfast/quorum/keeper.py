@@ -12,12 +12,12 @@ A restart in place needs no store: while this incarnation holds a lease nobody e
 
 from collections.abc import Callable, Iterator
 
-from standfast.model.cluster import Cluster
 from standfast.model.events import Event, EventKind
 from standfast.model.records import Assignment, MemberState, Phase
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
 from standfast.quorum.placement import Candidate, place
+from standfast.quorum.rules import Rules
 from standfast.quorum.runs import NS_PER_S, Run, RunState, StopReason
 from standfast.quorum.signals import Effect, Kill, Launch, Stop, Tell, Transact
 
@@ -86,10 +86,9 @@ class Standing:
 class Keeper:
     """All queue managers of member `me`."""
 
-    def __init__(self, me: str, cluster: Cluster) -> None:
+    def __init__(self, me: str, rules: Rules) -> None:
         self._me = me
-        self._stop_ns = cluster.timing.stop_ns
-        self._kill_ns = cluster.timing.kill_ns
+        self._rules = rules
         self.runs: dict[str, Run] = {}
 
     @property
@@ -186,7 +185,7 @@ class Keeper:
             return StopReason.TOLD_TO_GO
         if kept is None or kept.record.epoch != run.epoch:
             return StopReason.NOT_OWNER
-        if s.now_ns >= s.lease_end_ns - self._stop_ns:
+        if s.now_ns >= s.lease_end_ns - self._rules.stop_ns:
             return StopReason.LEASE
         if kept.record.target is not None:
             return StopReason.MOVING
@@ -207,9 +206,9 @@ class Keeper:
             if overdue and not run.stuck:
                 run.stuck = True
                 yield Tell(self._stuck(run))
-        elif run.state is RunState.STOPPING and (overdue or s.now_ns >= s.lease_end_ns - self._kill_ns):
+        elif run.state is RunState.STOPPING and (overdue or s.now_ns >= s.lease_end_ns - self._rules.kill_ns):
             run.killed = True
-            run.deadline_ns = s.now_ns + self._kill_ns
+            run.deadline_ns = s.now_ns + self._rules.kill_ns
             yield Kill(run.spec.name)
 
     def _stuck(self, run: Run) -> Event:
@@ -253,7 +252,7 @@ class Keeper:
         a = kept.record
         if a.target is not None or run.failed or s.leaving or s.sworn_off:
             return
-        if run.asked_revision >= kept.revision or s.now_ns >= s.lease_end_ns - self._stop_ns:
+        if run.asked_revision >= kept.revision or s.now_ns >= s.lease_end_ns - self._rules.stop_ns:
             return
         if a.phase is Phase.ASSIGNED:
             me = s.view.members[self._me]
@@ -276,7 +275,7 @@ class Keeper:
         for run in self.runs.values():
             due.append(run.deadline_ns)
             if run.alive:
-                due += (lease_end_ns - self._stop_ns, lease_end_ns - self._kill_ns)
+                due += (lease_end_ns - self._rules.stop_ns, lease_end_ns - self._rules.kill_ns)
             else:
                 due.append(run.not_before_ns)
         return min(at for at in due if at > now_ns)

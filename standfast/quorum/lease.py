@@ -9,14 +9,16 @@ the warden and the storage's epoch stand behind it.
 Assumes: a clock that counts suspended time, with a rate less than 1 % away from any voter's.
 """
 
+from standfast.quorum.rules import Rules
+
 
 class Lease:
     """Ends of the grants of all other voters; the member's own voice always counts."""
 
-    __slots__ = ("_ends", "_needed", "end_ns")
+    __slots__ = ("_ends", "_rules", "end_ns")
 
-    def __init__(self, members: int) -> None:
-        self._needed = members // 2  # beside its own voice
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
         self._ends: dict[str, int] = {}
         self.end_ns = 0
 
@@ -26,9 +28,10 @@ class Lease:
         if self._ends.get(voter, 0) >= end:
             return False
         self._ends[voter] = end
-        if len(self._ends) < self._needed:
+        needed = self._rules.majority - 1  # beside its own voice
+        if len(self._ends) < needed:
             return False
-        majority_end = sorted(self._ends.values(), reverse=True)[self._needed - 1]
+        majority_end = sorted(self._ends.values(), reverse=True)[needed - 1]
         if majority_end <= self.end_ns:
             return False
         self.end_ns = majority_end

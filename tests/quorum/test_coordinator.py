@@ -2,7 +2,7 @@
 
 import pytest
 
-from standfast.model.cluster import Cluster, MemberSpec, Role
+from standfast.model.cluster import Role
 from standfast.model.messages import Heartbeat
 from standfast.model.records import MemberRecord, MemberState
 from standfast.model.timing import PROFILES
@@ -10,17 +10,11 @@ from standfast.model.view import View
 from standfast.quorum.coordinator import Coordinator
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
+from standfast.quorum.rules import Rules
+from standfast.sim.draws import cluster_of
 
 TIMING = PROFILES["fast"]
-CLUSTER = Cluster(
-    name="c",
-    id="1",
-    timing=TIMING,
-    members=tuple(
-        MemberSpec(name=name, role=Role.WITNESS if name == "w" else Role.DATA, addresses=(f"127.0.0.{i}",))
-        for i, name in enumerate("abw", 1)
-    ),
-)
+CLUSTER = cluster_of(3, TIMING)
 
 
 def view_of(states: dict[str, MemberState]) -> View:
@@ -35,11 +29,12 @@ def view_of(states: dict[str, MemberState]) -> View:
 
 def coordinator_w(now_ns: int) -> Coordinator:
     """W, the first in rank, which hears both others."""
-    hearing = Hearing("w", "abw", 0, TIMING.in_doubt_ns)
+    rules = Rules(CLUSTER)
+    hearing = Hearing("w", rules, 0)
     for name in "ab":
         everyone = 0b111
         hearing.heard(Heartbeat(name, 1, 1, 1, 0, TIMING.term_ns, everyone, 5, able=True, leased=True), now_ns)
-    return Coordinator("w", CLUSTER, hearing, Grants(0, TIMING.term_ns))
+    return Coordinator("w", rules, hearing, Grants(0, TIMING.term_ns))
 
 
 @pytest.mark.parametrize("state", list(MemberState))

@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 from standfast.model.cluster import Role
 from standfast.model.messages import Refusal
 from standfast.model.records import MemberRecord, MemberState
-from standfast.model.timing import Timing, TimingError, lapse_ns
+from standfast.model.timing import PROFILES, Timing, TimingError, lapse_ns
 from standfast.model.view import Kept, View
 from standfast.quorum.grants import Grants
 from standfast.quorum.lease import Lease
+from standfast.quorum.rules import Rules
+from standfast.sim.draws import cluster_of
 
 TERM = 1_000
 FAR = 1 << 60
@@ -24,7 +26,7 @@ FAR = 1 << 60
 )
 def test_the_lease_is_what_a_majority_acknowledged(members: int, acks: list[tuple[int, int, int]]):
     """The twin keeps everything and looks for the latest end that enough voters cover, the member itself included."""
-    lease, heard = Lease(members), {}
+    lease, heard = Lease(Rules(cluster_of(members, PROFILES["fast"]))), {}
     for voter, sent_ns, term_ns in acks:
         name, before = f"v{voter % (members - 1)}", lease.end_ns
         grew = lease.acknowledged(name, sent_ns, term_ns)

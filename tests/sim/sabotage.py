@@ -93,7 +93,11 @@ SABOTAGES = (
     ),
     Sabotage(
         "one vote less than a majority evicts",
-        (Edit("quorum/coordinator.py", "votes >= self._majority else", "votes >= self._majority - 1 else"),),
+        (
+            Edit(
+                "quorum/coordinator.py", "votes >= self._rules.majority else", "votes >= self._rules.majority - 1 else"
+            ),
+        ),
     ),
     Sabotage(
         "a vote is counted twice",
@@ -125,7 +129,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "the lease counts from the receipt of the acknowledgement",
-        (Edit("quorum/core.py", "acknowledged(ack.sender, ack.sent_ns,", "acknowledged(ack.sender, self._last_ns,"),),
+        (Edit("quorum/dialogue.py", "acknowledged(ack.sender, ack.sent_ns,", "acknowledged(ack.sender, now_ns,"),),
     ),
     Sabotage(
         "the lease of the old incarnation is kept after a join",
@@ -170,7 +174,7 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/keeper.py",
-                "        if s.now_ns >= s.lease_end_ns - self._stop_ns:\n            return StopReason.LEASE",
+                "        if s.now_ns >= s.lease_end_ns - self._rules.stop_ns:\n            return StopReason.LEASE",
                 "        if s.now_ns >= s.lease_end_ns:\n            return StopReason.LEASE",
             ),
             _WARDEN_OFF,
@@ -180,7 +184,7 @@ SABOTAGES = (
     Sabotage(
         "nothing is killed before the lease ends",
         (
-            Edit("quorum/keeper.py", "(overdue or s.now_ns >= s.lease_end_ns - self._kill_ns)", "overdue"),
+            Edit("quorum/keeper.py", "(overdue or s.now_ns >= s.lease_end_ns - self._rules.kill_ns)", "overdue"),
             _WARDEN_OFF,
         ),
         why_pair="the warden kills by itself",

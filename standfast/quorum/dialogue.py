@@ -1,0 +1,74 @@
+"""What a member makes of the messages of others: it answers heartbeats, and counts what acknowledgements grant it."""
+
+from standfast.model.messages import Ack, Heartbeat, Refusal
+from standfast.quorum.desk import Desk
+from standfast.quorum.grants import Grants
+from standfast.quorum.hearing import Hearing
+from standfast.quorum.lease import Lease
+from standfast.quorum.membership import Membership
+from standfast.quorum.signals import Effect, LeaseMoved, Send
+from standfast.quorum.voice import Voice, same
+
+
+class Dialogue:
+    """Of member `me` with all others."""
+
+    __slots__ = ("_desk", "_grants", "_hearing", "_lease", "_me", "_membership", "_voice")
+
+    def __init__(
+        self,
+        me: str,
+        *,
+        desk: Desk,
+        membership: Membership,
+        hearing: Hearing,
+        grants: Grants,
+        lease: Lease,
+        voice: Voice,
+    ) -> None:
+        self._me = me
+        self._desk = desk
+        self._membership = membership
+        self._hearing = hearing
+        self._grants = grants
+        self._lease = lease
+        self._voice = voice
+
+    def acknowledged(self, ack: Ack, now_ns: int, out: list[Effect]) -> bool:
+        """Take an answer; whether the lease got longer by it."""
+        if ack.incarnation != self._membership.incarnation:
+            return False
+        if ack.refusal in (Refusal.UNKNOWN, Refusal.TOLD_TO_GO):
+            self._desk.want_soon(now_ns)
+        if ack.refusal is not Refusal.NONE:
+            return False
+        if not self._lease.acknowledged(ack.sender, ack.sent_ns, ack.term_ns):
+            return False
+        out.append(LeaseMoved(self._lease.end_ns))
+        return True
+
+    def heard(self, heartbeat: Heartbeat, now_ns: int, out: list[Effect], *, leased: bool) -> bool:
+        """Take and answer a heartbeat; whether anything in it is new that decisions rest on.
+
+        `leased`: whether this member has all the acknowledgements that it needs.
+        """
+        before = self._hearing.heard(heartbeat, now_ns)
+        if before is False:
+            return False
+        view = self._desk.view
+        if heartbeat.incarnation:
+            kept = view.members.get(heartbeat.sender)
+            refusal = self._grants.answer(heartbeat.sender, heartbeat.incarnation, kept, now_ns, heartbeat.term_ns)
+            ack = Ack(self._me, heartbeat.incarnation, heartbeat.sent_ns, heartbeat.term_ns, refusal)
+            out.append(Send(heartbeat.sender, ack))
+        if heartbeat.newest > view.newest:
+            self._desk.want()
+        if not leased:
+            self._ask_again(before, heartbeat, now_ns)
+        return not isinstance(before, Heartbeat) or not same(before, heartbeat)
+
+    def _ask_again(self, before: Heartbeat | bool, heartbeat: Heartbeat, now_ns: int) -> None:
+        """A voter that did not know this incarnation has read of it now: ask it for a grant at once."""
+        own = self._membership.own(self._desk.view)
+        if own is not None and isinstance(before, Heartbeat) and before.newest < own.revision <= heartbeat.newest:
+            self._voice.hurry(now_ns)
