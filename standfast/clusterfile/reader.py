@@ -8,6 +8,7 @@ Layout of the file::
 
     [cluster]                       name, id
     [timing]                        profile, and single values
+    [policy]                        see Policy
     [store]                         endpoints, username, password_file, ca_file, cert_file, key_file
     [[member]]                      one for each member, see MemberSpec
     [[queue_manager]]               one for each queue manager, see QueueManagerSpec
@@ -31,6 +32,7 @@ from standfast.errors import ClusterFileError
 from standfast.model.cluster import (
     Cluster,
     MemberSpec,
+    Policy,
     QueueManagerSpec,
     Role,
     StorageSpec,
@@ -41,7 +43,7 @@ from standfast.model.timing import DEFAULT_PROFILE, PROFILES, Timing, TimingErro
 
 S = TypeVar("S", bound=Struct)
 
-_TABLES = ("cluster", "timing", "store", "member", "queue_manager")
+_TABLES = ("cluster", "timing", "policy", "store", "member", "queue_manager")
 _TIMING_KEYS = tuple(field.name for field in msgspec.structs.fields(Timing))
 
 _WANTED: dict[Any, tuple[str, Any]] = {
@@ -139,6 +141,7 @@ class _Reader:
             id=self._value(head, "id", str, ("cluster",)),
             members=members,
             timing=self._timing(),
+            policy=self._struct(Policy, self._table("policy"), ("policy",)),
             queue_managers=queue_managers,
             store=store,
         )

@@ -10,22 +10,19 @@ from collections.abc import Iterator
 from itertools import chain
 from urllib.parse import urlsplit
 
+from standfast.clusterfile import queue_managers
 from standfast.clusterfile.places import Fault, Path, Problem
-from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, WatchdogMode
+from standfast.clusterfile.words import TCP_PORTS, name, port
+from standfast.model.cluster import Cluster, MemberSpec, Role, WatchdogMode
 from standfast.model.watchdog import uncovered
 
 MIN_MEMBERS = 3
 """Fewer can not lose one and keep a majority."""
 MAX_MEMBERS = 7
 """With more, each decision waits for more answers than it gains in safety; the store's authors say the same."""
-MAX_NAME = 63
-MAX_TIMEOUT_S = 86_400.0
-MAX_PORT = 65_535
-STORAGE_KINDS = ("directory",)
+MAX_POLICY_S = 31_536_000.0
 
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\Z")
-_TCP_PORTS = ("store_client_port", "store_peer_port", "health_port")
-_PORTS = ("heartbeat_port", *_TCP_PORTS)
+_PORTS = ("heartbeat_port", *TCP_PORTS)
 
 
 def problems(cluster: Cluster) -> Iterator[Problem]:
@@ -35,11 +32,9 @@ def problems(cluster: Cluster) -> Iterator[Problem]:
         chain.from_iterable(_member(("member", i), m) for i, m in enumerate(cluster.members)),
         _sockets(cluster),
         _watchdogs(cluster),
-        chain.from_iterable(_queue_manager(("queue_manager", i), q) for i, q in enumerate(cluster.queue_managers)),
+        queue_managers.problems(cluster),
+        _policy(cluster),
         _same_names(cluster),
-        _client_ports(cluster),
-        _storage_paths(cluster),
-        _preferred(cluster),
         _store(cluster),
     )
 
@@ -70,7 +65,7 @@ def warnings(cluster: Cluster, text: str) -> Iterator[Problem]:
 
 def _cluster(cluster: Cluster) -> Iterator[Problem]:
     """The name, the id and the number of members."""
-    yield from _name(("cluster", "name"), cluster.name)
+    yield from name(("cluster", "name"), cluster.name)
     if not re.fullmatch(r"[A-Za-z0-9-]{8,64}", cluster.id):
         yield Problem(
             Fault.BAD_VALUE,
@@ -99,15 +94,6 @@ def _cluster(cluster: Cluster) -> Iterator[Problem]:
         )
 
 
-def _name(path: Path, name: str) -> Iterator[Problem]:
-    if not _NAME.match(name) or len(name) > MAX_NAME:
-        yield Problem(
-            Fault.BAD_NAME,
-            path,
-            f"the name {name!r} must be 1 to {MAX_NAME} letters, digits and dashes, without a dash at either end.",
-        )
-
-
 def _address(path: Path, address: str) -> Iterator[Problem]:
     """An address that others can connect to. No host names: a name service must not decide who hears whom."""
     try:
@@ -125,14 +111,9 @@ def _address(path: Path, address: str) -> Iterator[Problem]:
         )
 
 
-def _port(path: Path, port: int) -> Iterator[Problem]:
-    if not 1 <= port <= MAX_PORT:
-        yield Problem(Fault.BAD_VALUE, path, f"{path[-1]} = {port} is no port: choose 1 to {MAX_PORT}.")
-
-
 def _member(path: Path, member: MemberSpec) -> Iterator[Problem]:
     """What one member's table must keep by itself."""
-    yield from _name((*path, "name"), member.name)
+    yield from name((*path, "name"), member.name)
     if not member.addresses:
         yield Problem(
             Fault.BAD_VALUE, (*path, "addresses"), 'the list is empty: give one address, such as ["10.0.0.1"].'
@@ -144,7 +125,7 @@ def _member(path: Path, member: MemberSpec) -> Iterator[Problem]:
     if member.client_address:
         yield from _address((*path, "client_address"), member.client_address)
     for key in _PORTS:
-        yield from _port((*path, key), getattr(member, key))
+        yield from port((*path, key), getattr(member, key))
 
 
 def _watchdogs(cluster: Cluster) -> Iterator[Problem]:
@@ -179,7 +160,7 @@ def _sockets(cluster: Cluster) -> Iterator[Problem]:
     taken: dict[tuple[str, str, int], tuple[int, str]] = {}
     for number, member in enumerate(cluster.members):
         listeners = [("udp", address, "heartbeat_port") for address in member.addresses]
-        listeners += [("tcp", address, key) for address in member.addresses[:1] for key in _TCP_PORTS]
+        listeners += [("tcp", address, key) for address in member.addresses[:1] for key in TCP_PORTS]
         for protocol, address, key in listeners:
             port = getattr(member, key)
             if not port:
@@ -200,104 +181,37 @@ def _sockets(cluster: Cluster) -> Iterator[Problem]:
                 )
 
 
-def _queue_manager(path: Path, qm: QueueManagerSpec) -> Iterator[Problem]:
-    """What one queue manager's table must keep by itself."""
-    yield from _name((*path, "name"), qm.name)
-    yield from _name((*path, "kind"), qm.kind)
-    yield from _port((*path, "port"), qm.port)
-    for key in ("start_timeout_s", "stop_timeout_s", "restart_window_s"):
-        value = getattr(qm, key)
-        if not 0 < value <= MAX_TIMEOUT_S:
-            yield Problem(
-                Fault.BAD_VALUE,
-                (*path, key),
-                f"{key} = {value:g} must be above 0 and at most {MAX_TIMEOUT_S:g} seconds.",
-            )
-    if qm.restart_limit < 0:
-        yield Problem(
-            Fault.BAD_VALUE,
-            (*path, "restart_limit"),
-            f"restart_limit = {qm.restart_limit} must be 0 (move it at once) or more.",
-        )
-    if qm.storage.kind not in STORAGE_KINDS:
-        yield Problem(
-            Fault.BAD_VALUE,
-            (*path, "storage", "kind"),
-            f"storage of kind {qm.storage.kind!r} is unknown: choose {' or '.join(STORAGE_KINDS)}.",
-        )
-    where = qm.storage.path
-    if not where.startswith("/") or not where.isprintable() or ".." in where.split("/") or not where.strip("/"):
-        yield Problem(
-            Fault.BAD_VALUE,
-            (*path, "storage", "path"),
-            f'path = {where!r} must be an absolute directory below /, without "..", such as "/shared/orders".',
-        )
-
-
 def _same_names(cluster: Cluster) -> Iterator[Problem]:
     """Names are unique even for those who do not see capitals: they become file and host names."""
     for table, named in (("member", cluster.members), ("queue_manager", cluster.queue_managers)):
         seen: dict[str, int] = {}
-        for number, name in enumerate(entry.name for entry in named):
-            first = seen.setdefault(name.casefold(), number)
-            if name and first != number:
+        for number, word in enumerate(entry.name for entry in named):
+            first = seen.setdefault(word.casefold(), number)
+            if word and first != number:
                 yield Problem(
                     Fault.DUPLICATE,
                     (table, number, "name"),
-                    f"the name {name} is also that of {table.replace('_', ' ')} {first + 1}: names must differ.",
+                    f"the name {word} is also that of {table.replace('_', ' ')} {first + 1}: names must differ.",
                 )
 
 
-def _client_ports(cluster: Cluster) -> Iterator[Problem]:
-    """All queue managers may meet on one member, next to its own listeners."""
-    taken: dict[int, str] = {}
-    for member in cluster.members:
-        if member.role is Role.DATA and member.addresses and member.clients == member.addresses[0]:
-            taken.update({getattr(member, key): f"{key} of member {member.name}" for key in _TCP_PORTS})
-    for number, qm in enumerate(cluster.queue_managers):
-        if not qm.port:
-            continue
-        if qm.port in taken:
+def _policy(cluster: Cluster) -> Iterator[Problem]:
+    """Numbers that make sense."""
+    policy = cluster.policy
+    if policy.quarantine_after < 0:
+        yield Problem(
+            Fault.BAD_VALUE,
+            ("policy", "quarantine_after"),
+            f"quarantine_after = {policy.quarantine_after} must be 0 (never) or more.",
+        )
+    for key, least in (("quarantine_window_s", 1.0), ("quarantine_clear_s", 0.0)):
+        value = getattr(policy, key)
+        if not least <= value <= MAX_POLICY_S:
             yield Problem(
-                Fault.DUPLICATE,
-                ("queue_manager", number, "port"),
-                f"port = {qm.port} is also {taken[qm.port]}; both may meet on one member: choose another port.",
+                Fault.BAD_VALUE,
+                ("policy", key),
+                f"{key} = {value:g} must be {least:g} to {MAX_POLICY_S:g} seconds.",
             )
-        taken.setdefault(qm.port, f"that of queue manager {qm.name}")
-
-
-def _storage_paths(cluster: Cluster) -> Iterator[Problem]:
-    """No queue manager keeps its data in another's directory, or below it."""
-    seen: list[tuple[str, str]] = []
-    for number, qm in enumerate(cluster.queue_managers):
-        parts = "/".join(part for part in qm.storage.path.split("/") if part not in {"", "."}) + "/"
-        if parts == "/":
-            continue
-        for other, taken in seen:
-            if parts.startswith(taken) or taken.startswith(parts):
-                yield Problem(
-                    Fault.DUPLICATE,
-                    ("queue_manager", number, "storage", "path"),
-                    f"path = {qm.storage.path!r} is, or holds, or lies in the directory of {other}: "
-                    "give each queue manager its own.",
-                )
-        seen.append((qm.name, parts))
-
-
-def _preferred(cluster: Cluster) -> Iterator[Problem]:
-    """Preferred members exist and may run queue managers."""
-    data = [m.name for m in cluster.members if m.role is Role.DATA and m.name]
-    for number, qm in enumerate(cluster.queue_managers):
-        path = ("queue_manager", number, "preferred")
-        for name in qm.preferred:
-            if name not in data:
-                yield Problem(
-                    Fault.NOT_A_DATA_MEMBER,
-                    path,
-                    f"{name!r} is not a data member: choose from {', '.join(data) or 'none yet'}.",
-                )
-        if len(set(qm.preferred)) < len(qm.preferred):
-            yield Problem(Fault.DUPLICATE, path, "a member is listed twice: name each once.")
 
 
 def _store(cluster: Cluster) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from standfast.model.cluster import MemberSpec, QueueManagerSpec, StorageSpec, StoreSpec
+from standfast.model.cluster import MemberSpec, Policy, QueueManagerSpec, StorageSpec, StoreSpec
 from standfast.model.timing import DEFAULT_PROFILE, PROFILES
 
 WIDTH = 100
@@ -49,6 +49,13 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "path": "Its own directory; nobody else writes there.",
         "mount": "true: the path must be a mount point, so that a missing mount refuses the start.",
     },
+    Policy: {
+        "quarantine_after": "Unclean losses of a data member (evicted, or back after a crash that ended its queue "
+        "managers) until it is in quarantine: chosen for nothing while another can be; 0: never.",
+        "quarantine_window_s": "A member that stayed for so long has its earlier losses forgotten, in seconds.",
+        "quarantine_clear_s": "A member in quarantine that stayed for so long is cleared by itself, in seconds; "
+        "0: only `standfast clear NAME` does.",
+    },
     StoreSpec: {
         "endpoints": 'An etcd that exists already, such as ["https://10.0.0.9:2379"]; '
         "empty: Standfast runs one etcd on each member.",
@@ -70,6 +77,7 @@ _CLUSTER = "Do not change name and id while the cluster has data: members of ano
 _TIMING = """\
 The timers. A profile sets all of them; single values below change it. An inconsistent set is refused with a sentence.
 """
+_POLICY = "How to decide where safety leaves a choice."
 _MEMBERS = """\
 The voters: an odd number, 3 or more; a majority of them must reach each other. Two data members and a witness are \
 the smallest cluster that survives the loss of any one machine.
@@ -98,6 +106,10 @@ def template(
         f"id = {_toml(cluster_id)}",
         "",
         *_timing(profile),
+        "",
+        "[policy]",
+        *_comment(_POLICY),
+        *_keys(Policy()),
         "",
         "[store]",
         *_keys(StoreSpec()),

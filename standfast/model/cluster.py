@@ -118,6 +118,22 @@ class StoreSpec(Struct, frozen=True, kw_only=True):
     key_file: str = ""
 
 
+class Policy(Struct, frozen=True, kw_only=True):
+    """How the cluster decides where safety leaves it a choice.
+
+    Attributes:
+        quarantine_after: unclean losses of a data member within the window until it is in quarantine: it is chosen for
+            nothing as long as another member can be; 0: never.
+        quarantine_window_s: a member that stayed for so long has its earlier losses forgotten, in seconds.
+        quarantine_clear_s: time after which a member that stays is out of quarantine by itself, in seconds; 0: only an
+            operator clears it.
+    """
+
+    quarantine_after: int = 3
+    quarantine_window_s: float = 3600.0
+    quarantine_clear_s: float = 0.0
+
+
 class Cluster(Struct, frozen=True, kw_only=True):
     """A whole cluster file. Everything the members must agree on.
 
@@ -126,6 +142,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
         id: unique, made by `standfast init`; a member of another cluster is told apart by it.
         members: all voters, odd in number.
         timing: the timers.
+        policy: how to decide where there is a choice.
         queue_managers: what to keep available.
         store: the etcd.
     """
@@ -134,6 +151,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     id: str
     members: tuple[MemberSpec, ...]
     timing: Timing = PROFILES["normal"]
+    policy: Policy = Policy()
     queue_managers: tuple[QueueManagerSpec, ...] = ()
     store: StoreSpec = StoreSpec()
 

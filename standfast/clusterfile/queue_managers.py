@@ -1,0 +1,107 @@
+"""The rules that the queue managers of a cluster file must keep, each by itself and all together."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+from standfast.clusterfile.places import Fault, Path, Problem
+from standfast.clusterfile.words import TCP_PORTS, name, port
+from standfast.model.cluster import Cluster, QueueManagerSpec, Role
+
+MAX_TIMEOUT_S = 86_400.0
+STORAGE_KINDS = ("directory",)
+
+
+def problems(cluster: Cluster) -> Iterator[Problem]:
+    """Everything that is wrong with them."""
+    return chain(
+        chain.from_iterable(_queue_manager(("queue_manager", i), q) for i, q in enumerate(cluster.queue_managers)),
+        _client_ports(cluster),
+        _storage_paths(cluster),
+        _preferred(cluster),
+    )
+
+
+def _queue_manager(path: Path, qm: QueueManagerSpec) -> Iterator[Problem]:
+    """What one queue manager's table must keep by itself."""
+    yield from name((*path, "name"), qm.name)
+    yield from name((*path, "kind"), qm.kind)
+    yield from port((*path, "port"), qm.port)
+    for key in ("start_timeout_s", "stop_timeout_s", "restart_window_s"):
+        value = getattr(qm, key)
+        if not 0 < value <= MAX_TIMEOUT_S:
+            yield Problem(
+                Fault.BAD_VALUE,
+                (*path, key),
+                f"{key} = {value:g} must be above 0 and at most {MAX_TIMEOUT_S:g} seconds.",
+            )
+    if qm.restart_limit < 0:
+        yield Problem(
+            Fault.BAD_VALUE,
+            (*path, "restart_limit"),
+            f"restart_limit = {qm.restart_limit} must be 0 (move it at once) or more.",
+        )
+    if qm.storage.kind not in STORAGE_KINDS:
+        yield Problem(
+            Fault.BAD_VALUE,
+            (*path, "storage", "kind"),
+            f"storage of kind {qm.storage.kind!r} is unknown: choose {' or '.join(STORAGE_KINDS)}.",
+        )
+    where = qm.storage.path
+    if not where.startswith("/") or not where.isprintable() or ".." in where.split("/") or not where.strip("/"):
+        yield Problem(
+            Fault.BAD_VALUE,
+            (*path, "storage", "path"),
+            f'path = {where!r} must be an absolute directory below /, without "..", such as "/shared/orders".',
+        )
+
+
+def _client_ports(cluster: Cluster) -> Iterator[Problem]:
+    """All queue managers may meet on one member, next to its own listeners."""
+    taken: dict[int, str] = {}
+    for member in cluster.members:
+        if member.role is Role.DATA and member.addresses and member.clients == member.addresses[0]:
+            taken.update({getattr(member, key): f"{key} of member {member.name}" for key in TCP_PORTS})
+    for number, qm in enumerate(cluster.queue_managers):
+        if not qm.port:
+            continue
+        if qm.port in taken:
+            yield Problem(
+                Fault.DUPLICATE,
+                ("queue_manager", number, "port"),
+                f"port = {qm.port} is also {taken[qm.port]}; both may meet on one member: choose another port.",
+            )
+        taken.setdefault(qm.port, f"that of queue manager {qm.name}")
+
+
+def _storage_paths(cluster: Cluster) -> Iterator[Problem]:
+    """No queue manager keeps its data in another's directory, or below it."""
+    seen: list[tuple[str, str]] = []
+    for number, qm in enumerate(cluster.queue_managers):
+        parts = "/".join(part for part in qm.storage.path.split("/") if part not in {"", "."}) + "/"
+        if parts == "/":
+            continue
+        for other, taken in seen:
+            if parts.startswith(taken) or taken.startswith(parts):
+                yield Problem(
+                    Fault.DUPLICATE,
+                    ("queue_manager", number, "storage", "path"),
+                    f"path = {qm.storage.path!r} is, or holds, or lies in the directory of {other}: "
+                    "give each queue manager its own.",
+                )
+        seen.append((qm.name, parts))
+
+
+def _preferred(cluster: Cluster) -> Iterator[Problem]:
+    """Preferred members exist and may run queue managers."""
+    data = [m.name for m in cluster.members if m.role is Role.DATA and m.name]
+    for number, qm in enumerate(cluster.queue_managers):
+        path = ("queue_manager", number, "preferred")
+        for member in qm.preferred:
+            if member not in data:
+                yield Problem(
+                    Fault.NOT_A_DATA_MEMBER,
+                    path,
+                    f"{member!r} is not a data member: choose from {', '.join(data) or 'none yet'}.",
+                )
+        if len(set(qm.preferred)) < len(qm.preferred):
+            yield Problem(Fault.DUPLICATE, path, "a member is listed twice: name each once.")
