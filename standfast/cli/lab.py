@@ -10,7 +10,7 @@ from standfast.cli.screen import as_json, console, show
 from standfast.cli.status import screen
 from standfast.lab.lab import Lab
 from standfast.lab.plan import CLUSTER_FILE, plan
-from standfast.member.control_protocol import StatusReport
+from standfast.member.report import StatusReport
 
 DIRECTORY = Path("standfast-lab")
 WIDTH = 100

@@ -15,7 +15,8 @@ from standfast.drill.director import Director
 from standfast.drill.record import Tick
 from standfast.drill.result import DrillResult
 from standfast.errors import Unreachable
-from standfast.member.control_protocol import EventLine, StatusReport
+from standfast.member.control_protocol import EventLine
+from standfast.member.report import StatusReport
 
 COLUMNS = 96
 EVENTS = 8

@@ -12,7 +12,8 @@ from standfast.cli.screen import Cell, Column, as_json, console, hanging, moment
 from standfast.cli.verdict import headline, member_words, qm_words, remarks
 from standfast.cli.words import RUN_STATES, STYLES, Level, duration, plain
 from standfast.errors import Unreachable, UsageError
-from standfast.member.control_protocol import MemberReport, QueueManagerReport, Status, StatusReport
+from standfast.member.control_protocol import Status
+from standfast.member.report import MemberReport, QueueManagerReport, StatusReport
 from standfast.member.warden_protocol import WatchdogState
 from standfast.model.cluster import Role
 from standfast.model.records import Phase

@@ -16,7 +16,7 @@ from standfast.cli.words import (
     Words,
     plain,
 )
-from standfast.member.control_protocol import MemberReport, QueueManagerReport, StatusReport, is_up, situation
+from standfast.member.report import MemberReport, QueueManagerReport, StatusReport, is_up, situation
 from standfast.model.events import Severity
 from standfast.model.records import MemberState, Phase
 from standfast.quorum.can_stop import Reason, weak_points

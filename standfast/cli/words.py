@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from standfast.errors import Refused, StandfastError, StoreUnavailable, UsageError
-from standfast.member.control_protocol import NoticeKind
+from standfast.member.report import NoticeKind
 from standfast.model.records import MemberState, Phase
 from standfast.quorum.can_stop import Cost
 from standfast.quorum.runs import RunState

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from standfast.drill.stage import Stage
 from standfast.errors import UsageError
 from standfast.lab.reach import queue_manager
-from standfast.member.control_protocol import Move, OrderResult, StatusReport
+from standfast.member.control_protocol import Move, OrderResult
+from standfast.member.report import StatusReport
 from standfast.model.records import MemberState, Phase
 from standfast.model.timing import NS_PER_MS
 from standfast.quorum.runs import RunState

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from standfast.errors import MachineError, Unreachable
 from standfast.member.control_client import ControlClient
-from standfast.member.control_protocol import QueueManagerReport, Status, StatusReport
+from standfast.member.control_protocol import Status
+from standfast.member.report import QueueManagerReport, StatusReport
 from standfast.model.cluster import Cluster
 from standfast.model.records import MemberState, Phase
 

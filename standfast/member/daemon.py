@@ -24,13 +24,13 @@ from standfast.errors import AlreadyRunning, MachineError, StandfastError, State
 from standfast.links.udp import UdpLinks
 from standfast.member.attendant import Attendant
 from standfast.member.control import ControlServer
-from standfast.member.control_protocol import NoticeKind
 from standfast.member.fitness import Fitness
 from standfast.member.handler import MemberHandler
 from standfast.member.hands import Hands
 from standfast.member.journal import Journal
 from standfast.member.logs import set_up
 from standfast.member.notify import Notifier
+from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.member.runtime import Runtime
 from standfast.member.scribe import Scribe

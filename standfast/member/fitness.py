@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from standfast.errors import StandfastError
 from standfast.managers.registry import driver
-from standfast.member.control_protocol import NoticeKind
+from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.model.cluster import Cluster, QueueManagerSpec
 from standfast.model.view import View

@@ -22,9 +22,9 @@ from standfast.member.control_protocol import (
     Thaw,
     Undrain,
     Welcome,
-    situation,
 )
 from standfast.member.journal import Journal, line_of
+from standfast.member.report import situation
 from standfast.member.reporter import Reporter
 from standfast.model.cluster import Cluster
 from standfast.quorum import signals as sig

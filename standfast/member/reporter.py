@@ -5,14 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from standfast.managers.registry import DRIVERS
-from standfast.member.control_protocol import (
-    MemberReport,
-    Notice,
-    NoticeKind,
-    QueueManagerReport,
-    StatusReport,
-    StoreReport,
-)
+from standfast.member.report import MemberReport, Notice, NoticeKind, QueueManagerReport, StatusReport, StoreReport
 from standfast.member.snapshot import Snapshot, take
 from standfast.member.warden_protocol import WatchdogState
 from standfast.model.cluster import Cluster, MemberSpec

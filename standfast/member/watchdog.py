@@ -20,8 +20,8 @@ from typing import Protocol
 
 from standfast.errors import MachineError
 from standfast.member import watchdog_record
-from standfast.member.control_protocol import NoticeKind
 from standfast.member.processes import boot_id
+from standfast.member.report import NoticeKind
 from standfast.member.warden_protocol import WatchdogState
 from standfast.member.warden_reports import WatchdogOrder, WatchdogReport
 from standfast.member.watchdog_device import traits

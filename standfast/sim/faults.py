@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from standfast.model.cluster import Role
 from standfast.model.records import GONE
 from standfast.quorum import signals as sig
-from standfast.sim.cuts import Cuts
 from standfast.sim.machine import Machine, Surroundings
+from standfast.sim.operators import Operators
 from standfast.sim.world import NS_PER_MS
 
 FAULTS: dict[str, float] = {
@@ -45,14 +44,13 @@ HELD_TERMS = 3
 """Longest time for which a transaction is held back on purpose."""
 
 
-class Faults(Cuts):
+class Faults(Operators):
     """Does faults to machines, network and store, and undoes them after a while."""
 
     def __init__(self, around: Surroundings, machines: list[Machine], weights: dict[str, float], gap_ns: int) -> None:
         super().__init__(around, machines)
         self._gap_ns = gap_ns
         self._burst_until_ns = 0
-        self._tickets = 0
         kinds = [(name, weight) for name, weight in weights.items() if weight > 0]
         self._names = [name for name, _ in kinds]
         self._weights = [weight for _, weight in kinds]
@@ -236,43 +234,6 @@ class Faults(Cuts):
         qm = self.world.rng.choice(self.around.cluster.queue_managers).name
         machine.take(sig.FitnessChanged((qm,)))
         self.later(self.span(), machine.take, sig.FitnessChanged(()))
-
-    # ------------------------------------------------------------ operators
-
-    def order(self, order: sig.Order, by: Machine | None = None) -> None:
-        """An operator gives an order to some member."""
-        self._tickets += 1
-        machine = by or self._any()
-        if machine.daemon is not None and not machine.daemon.paused:
-            self.world.say("order", f"{order} to {machine.id}")
-            machine.take(sig.Ordered(self._tickets, order))
-
-    def _data(self) -> str:
-        return self.world.rng.choice([m.name for m in self.around.cluster.members if m.role is Role.DATA])
-
-    def _move(self) -> None:
-        qm = self.world.rng.choice(self.around.cluster.queue_managers).name
-        self.order(sig.Move(qm, self._data()))
-
-    def _drain(self) -> None:
-        member = self._data()
-        self.order(sig.Drain(member, on=True))
-        self.later(self.span(), self.order, sig.Drain(member, on=False))
-
-    def _undrain(self) -> None:
-        self.order(sig.Drain(self._data(), on=False))
-
-    def _freeze(self) -> None:
-        self.order(sig.Freeze(on=True))
-        self.later(self.span(), self.order, sig.Freeze(on=False))
-
-    def _thaw(self) -> None:
-        self.order(sig.Freeze(on=False))
-
-    def _leave(self) -> None:
-        machine = self._any()
-        self.order(sig.LeaveCluster(), machine)
-        self.later(self.span(), machine.start)
 
 
 _DO: dict[str, Callable[[Faults], None]] = {name: getattr(Faults, "_" + name.replace(" ", "_")) for name in FAULTS}

@@ -6,16 +6,8 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from standfast.cli.main import main
-from standfast.member.control_protocol import (
-    EventLine,
-    Hello,
-    MemberReport,
-    QueueManagerReport,
-    Status,
-    StatusReport,
-    StoreReport,
-    Welcome,
-)
+from standfast.member.control_protocol import EventLine, Hello, Status, Welcome
+from standfast.member.report import MemberReport, QueueManagerReport, StatusReport, StoreReport
 from standfast.model.cluster import Role
 from standfast.model.records import MemberState, Phase
 from standfast.model.timing import PROFILES

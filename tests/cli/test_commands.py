@@ -17,8 +17,8 @@ from standfast.member.control_protocol import (
     SafetyReport,
     Thaw,
     Undrain,
-    situation,
 )
+from standfast.member.report import situation
 from standfast.model.events import CATALOGUE, EventKind
 from standfast.quorum.can_stop import Situation, can_stop
 from standfast.quorum.signals import Verdict

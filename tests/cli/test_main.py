@@ -19,7 +19,8 @@ from standfast.cli import words
 from standfast.cli.exit_codes import exit_codes_table, markdown
 from standfast.cli.main import BROKEN_PIPE, COMMANDS, INTERRUPTED, main
 from standfast.errors import StandfastError
-from standfast.member.control_protocol import NoticeKind, Status
+from standfast.member.control_protocol import Status
+from standfast.member.report import NoticeKind
 from standfast.model.records import MemberState, Phase
 from standfast.quorum.can_stop import Cost
 from standfast.quorum.runs import RunState

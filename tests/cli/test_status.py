@@ -10,7 +10,8 @@ from standfast.cli.screen import Column, hanging, table
 from standfast.cli.verdict import headline, member_words, qm_words, remarks
 from standfast.cli.words import UNSURE, Level, duration
 from standfast.errors import Refused, Unreachable
-from standfast.member.control_protocol import Hello, Notice, NoticeKind, Status, StatusReport, StoreReport
+from standfast.member.control_protocol import Hello, Status
+from standfast.member.report import Notice, NoticeKind, StatusReport, StoreReport
 from standfast.model.records import MemberState, Orders, Phase
 from standfast.quorum.can_stop import Cost
 from standfast.quorum.runs import RunState

@@ -7,9 +7,10 @@ from msgspec import structs
 
 from standfast.errors import StoreUnavailable
 from standfast.member.control import Actor
-from standfast.member.control_protocol import EventLine, Events, NoticeKind
+from standfast.member.control_protocol import EventLine, Events
 from standfast.member.handler import MemberHandler
 from standfast.member.journal import Journal
+from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
 from standfast.model.events import Event, EventKind

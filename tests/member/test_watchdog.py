@@ -14,8 +14,8 @@ import pytest
 
 from standfast.clusterfile import Fault, read, template
 from standfast.member import warden_watchdog, watchdog_device, watchdog_record
-from standfast.member.control_protocol import NoticeKind
 from standfast.member.processes import boot_id
+from standfast.member.report import NoticeKind
 from standfast.member.warden_client import clear
 from standfast.member.warden_protocol import Cause, WatchdogState
 from standfast.member.warden_reports import (

@@ -24,7 +24,8 @@ from standfast.lab.plan import CLUSTER_FILE, RUN, plan
 from standfast.lab.processes import signal_all, tree
 from standfast.lab.reach import SETTLE_S
 from standfast.member.control_client import ControlClient
-from standfast.member.control_protocol import EventLine, MemberReport, OrderResult, QueueManagerReport, Request
+from standfast.member.control_protocol import EventLine, OrderResult, Request
+from standfast.member.report import MemberReport, QueueManagerReport
 from standfast.member.warden_run_dir import ProcessRecord, RunDir
 from standfast.model.cluster import Role
 from standfast.model.events import EventKind

@@ -7,7 +7,7 @@ import pytest
 
 from standfast.cli.verdict import Level, headline
 from standfast.lab.plan import STATE
-from standfast.member.control_protocol import NoticeKind, StatusReport
+from standfast.member.report import NoticeKind, StatusReport
 from tests.real.running import QM, Running, lasting, now_ns, started
 
 WHOLE_S = 30.0

@@ -16,7 +16,7 @@ import pytest
 
 from standfast.lab.plan import CLUSTER_FILE, RUN, STATE, TRUST
 from standfast.links.udp import UdpLinks
-from standfast.member.control_protocol import NoticeKind
+from standfast.member.report import NoticeKind
 from standfast.model.cluster import Cluster
 from standfast.model.messages import Heartbeat
 from standfast.trust import CLUSTER_KEY, load_cluster_key

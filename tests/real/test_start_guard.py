@@ -11,7 +11,8 @@ import pytest
 
 from standfast.lab.plan import SHARED
 from standfast.lab.processes import await_end
-from standfast.member.control_protocol import EventLine, Move, Notice, NoticeKind, StatusReport
+from standfast.member.control_protocol import EventLine, Move
+from standfast.member.report import Notice, NoticeKind, StatusReport
 from standfast.model.events import EventKind
 from standfast.model.records import Phase
 from standfast.quorum.signals import Verdict

@@ -26,7 +26,8 @@ from standfast.drill.record import LoadRecord, LoadSettings, Tick
 from standfast.errors import AlreadyRunning, Refused, StoreError, StoreFull
 from standfast.lab.plan import CLUSTER_FILE, STATE, TRUST
 from standfast.lab.processes import await_end
-from standfast.member.control_protocol import EventLine, Freeze, Move, NoticeKind, Request, StatusReport, Thaw
+from standfast.member.control_protocol import EventLine, Freeze, Move, Request, Thaw
+from standfast.member.report import NoticeKind, StatusReport
 from standfast.member.storehouse import access
 from standfast.model.events import EventKind
 from standfast.model.timing import NS_PER_MS

@@ -1,0 +1,49 @@
+"""Operators at work: the orders that they give while other things go wrong."""
+
+from standfast.model.cluster import Role
+from standfast.quorum import signals as sig
+from standfast.sim.cuts import Cuts
+from standfast.sim.machine import Machine, Surroundings
+
+
+class Operators(Cuts):
+    """Gives orders to members drawn at random, and mostly takes them back after a while."""
+
+    def __init__(self, around: Surroundings, machines: list[Machine]) -> None:
+        super().__init__(around, machines)
+        self._tickets = 0
+
+    def order(self, order: sig.Order, by: Machine | None = None) -> None:
+        """An operator gives an order to some member."""
+        self._tickets += 1
+        machine = by or self._any()
+        if machine.daemon is not None and not machine.daemon.paused:
+            self.world.say("order", f"{order} to {machine.id}")
+            machine.take(sig.Ordered(self._tickets, order))
+
+    def _data(self) -> str:
+        return self.world.rng.choice([m.name for m in self.around.cluster.members if m.role is Role.DATA])
+
+    def _move(self) -> None:
+        qm = self.world.rng.choice(self.around.cluster.queue_managers).name
+        self.order(sig.Move(qm, self._data()))
+
+    def _drain(self) -> None:
+        member = self._data()
+        self.order(sig.Drain(member, on=True))
+        self.later(self.span(), self.order, sig.Drain(member, on=False))
+
+    def _undrain(self) -> None:
+        self.order(sig.Drain(self._data(), on=False))
+
+    def _freeze(self) -> None:
+        self.order(sig.Freeze(on=True))
+        self.later(self.span(), self.order, sig.Freeze(on=False))
+
+    def _thaw(self) -> None:
+        self.order(sig.Freeze(on=False))
+
+    def _leave(self) -> None:
+        machine = self._any()
+        self.order(sig.LeaveCluster(), machine)
+        self.later(self.span(), machine.start)
