@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test lint types bench lock clean
+.PHONY: demo test test-cuts lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo
@@ -12,7 +12,13 @@ test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint types
 	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real
-	$(BIN)/pytest tests/real
+	$(BIN)/pytest tests/real --ignore tests/real/cuts
+	scripts/rooted.sh $(BIN)/pytest tests/real/cuts
+
+# Real cuts alone, with links that flap for a minute.
+test-cuts:
+	@scripts/setup.sh test
+	STANDFAST_FLAPPING_S=60 scripts/rooted.sh $(BIN)/pytest tests/real/cuts
 
 lint:
 	$(BIN)/ruff check

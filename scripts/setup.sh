@@ -25,6 +25,8 @@ need etcd etcd-server
 if [ "$purpose" = test ]; then
     need mosquitto mosquitto
     need git git
+    need ip iproute2
+    need nft nftables
 fi
 
 if [ -n "$missing" ]; then

@@ -85,7 +85,7 @@ def test_every_command_parses(line):
         name = words.pop(0)
         command = command.get_command(context, name)
         assert command is not None, name
-        context = click.Context(command, info_name=name, parent=context)
+        context = click.Context(command, info_name=name, parent=context, **command.context_settings)
     command.parse_args(context, words)
 
 

@@ -1,10 +1,11 @@
-"""`standfast lab up|down|status`: a real cluster on this machine to play with."""
+"""`standfast lab`: a real cluster on this machine to play with; `up`, `down`, `status`."""
 
 import asyncio
 from pathlib import Path
 
 import click
 
+from standfast.cli import lab_network
 from standfast.cli.examples import example
 from standfast.cli.screen import as_json, console, show
 from standfast.cli.status import screen
@@ -12,15 +13,21 @@ from standfast.lab.lab import Lab
 from standfast.lab.plan import CLUSTER_FILE, plan
 from standfast.member.report import StatusReport
 
-DIRECTORY = Path("standfast-lab")
 WIDTH = 100
 
-_directory = click.argument("directory", type=click.Path(path_type=Path), default=DIRECTORY)
+_directory = click.argument("directory", type=click.Path(path_type=Path), default=lab_network.DIRECTORY)
 
 
 @click.group(short_help="A real cluster on this machine to play with.", epilog=example("standfast lab up ./lab"))
 def lab() -> None:
-    """Run a real cluster on loopback addresses of this machine. Needs no root."""
+    """Run a real cluster on this machine: on loopback addresses, or each member in a network namespace of its own.
+
+    The latter needs root; its network can be cut.
+    """
+
+
+for _command in (lab_network.cut, lab_network.isolate, lab_network.heal, lab_network.exec_):
+    lab.add_command(_command)
 
 
 @lab.command(epilog=example("standfast lab up ./lab --profile normal --queue-manager nats"))
@@ -30,12 +37,13 @@ def lab() -> None:
 @click.option("--witnesses", type=click.IntRange(0, 9), default=1, show_default=True, help="Number of witnesses.")
 @click.option("--queue-manager", "kind", default="nats", show_default=True, help="Kind of the queue manager `orders`.")
 @click.option("--port", default=4222, show_default=True, help="Port of the queue manager.")
-def up(*, directory: Path, profile: str, data: int, witnesses: int, kind: str, port: int) -> None:
+@click.option("--namespaces", is_flag=True, help="Give each member a network namespace of its own; needs root.")
+def up(*, directory: Path, profile: str, data: int, witnesses: int, kind: str, port: int, namespaces: bool) -> None:
     """Make a lab in DIRECTORY unless there is one, start every node that does not run, and wait until it is whole."""
     if not (directory / CLUSTER_FILE).exists():
         names = [chr(ord("a") + number) for number in range(data)]
         voters = ["w" if witnesses == 1 else f"w{number}" for number in range(1, witnesses + 1)]
-        plan(directory, data=names, witnesses=voters, kind=kind, port=port, profile=profile)
+        plan(directory, data=names, witnesses=voters, kind=kind, port=port, profile=profile, namespaces=namespaces)
     found = Lab(directory)
     found.up()
     out = console()
@@ -44,6 +52,8 @@ def up(*, directory: Path, profile: str, data: int, witnesses: int, kind: str, p
     show(*screen(report, WIDTH))
     socket = next(iter(found.nodes.values())).socket
     click.echo(f"\nAsk it: standfast status --socket {socket}\nStop it: standfast lab down {directory}")
+    if found.network:
+        click.echo(f"Cut it: standfast lab cut a:b --lab {directory}\nMend it: standfast lab heal --lab {directory}")
 
 
 async def _settled(found: Lab) -> StatusReport:
@@ -57,7 +67,7 @@ async def _settled(found: Lab) -> StatusReport:
 @_directory
 @click.option("--remove", is_flag=True, help="Delete the directory with everything in it.")
 def down(directory: Path, *, remove: bool) -> None:
-    """Stop all nodes of the lab in DIRECTORY cleanly."""
+    """Stop all nodes of the lab in DIRECTORY cleanly, and end the network of its own if it has one."""
     found = Lab(directory)
     found.down()
     if remove:
@@ -69,8 +79,11 @@ def down(directory: Path, *, remove: bool) -> None:
 @click.option("--json", "json_", is_flag=True, help="As JSON.")
 def status(directory: Path, *, json_: bool) -> None:
     """Show what the first member that answers knows."""
-    report = asyncio.run(Lab(directory).report())
+    found = Lab(directory)
+    report = asyncio.run(found.report())
     if json_:
         as_json(report)
-    else:
-        show(*screen(report, WIDTH))
+        return
+    show(*screen(report, WIDTH))
+    if found.network:
+        show("", lab_network.sentence(found.network))

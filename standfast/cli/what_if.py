@@ -1,27 +1,25 @@
 """`standfast what-if` and `standfast snapshot`: what would become of the cluster, told beforehand."""
 
-import difflib
-import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import click
 from rich.text import Text
 
+from standfast.cli import cuts
 from standfast.cli.asking import Asked, asking
 from standfast.cli.examples import example
 from standfast.cli.screen import Cell, Column, as_json, console, hanging, moment, show, styled, table
 from standfast.cli.story import listed, paragraphs, question
 from standfast.cli.words import FURTHER, MEMBER_STATES, NEVER_JOINED, PHASES, STYLES, Level
-from standfast.errors import NotSafe, PromiseBroken, UsageError
+from standfast.errors import NotSafe, PromiseBroken
 from standfast.member.control_protocol import TakeSnapshot
 from standfast.member.snapshot import Snapshot, read_snapshot
 from standfast.model.records import Phase
-from standfast.sim.prospect import MemberEnd, Pair, Prospect, QueueManagerEnd, Supposition
+from standfast.sim.prospect import MemberEnd, Prospect, QueueManagerEnd, Supposition
 from standfast.sim.what_if import what_if as play
 from standfast.sim.world import Broken
 
-_CUT = re.compile(r"([^:>]+)([:>])([^:>]+)")
 _TIME_WIDTH = len("after 12345 ms")
 
 _QUEUE_MANAGERS = (
@@ -97,34 +95,7 @@ def what_if(asked: Asked, lose: tuple[str, ...], cut: tuple[str, ...], file: Bin
 
 def supposition(lose: Iterable[str], cut: Iterable[str], members: list[str]) -> Supposition:
     """What is supposed; raises UsageError for unknown names and for cuts that can not be read."""
-    pairs = [pair for text in cut for pair in _pairs(text, members)]
-    return Supposition(
-        lose=tuple(dict.fromkeys(_known(name, members) for names in lose for name in names.split(","))),
-        cut=tuple(dict.fromkeys(pairs)),
-    )
-
-
-def _pairs(text: str, members: list[str]) -> Iterator[Pair]:
-    parts = _CUT.fullmatch(text)
-    if parts is None:
-        raise UsageError(f"--cut {text!r} can not be read: write A:B for both directions, A>B for one, or a,b:c.")
-    left, sign, right = parts.groups()
-    for one in left.split(","):
-        for other in right.split(","):
-            source, to = _known(one, members), _known(other, members)
-            if source == to:
-                raise UsageError(f"--cut {text!r}: {source} can not be cut off from itself.")
-            yield source, to
-            if sign == ":":
-                yield to, source
-
-
-def _known(name: str, members: list[str]) -> str:
-    if name in members:
-        return name
-    near = difflib.get_close_matches(name, members, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise UsageError(f"There is no member {name!r}.{hint} This cluster has {', '.join(members)}.")
+    return Supposition(lose=cuts.known(lose, members), cut=cuts.pairs(cut, members))
 
 
 # ---------------------------------------------------------------- the answer

@@ -57,6 +57,7 @@ class Director:
         run_dirs: of the members on this machine, to see their processes.
         endpoint: opens the address and port that clients use, for the time of the drill.
         rhythm: of load and acts.
+        inside: what to put before a command to run it where clients are.
 
     Attributes:
         stage: where the acts are played.
@@ -73,11 +74,14 @@ class Director:
         run_dirs: Mapping[str, Path],
         endpoint: Callable[[], AbstractAsyncContextManager[tuple[str, int]]],
         rhythm: Rhythm | None = None,
+        *,
+        inside: Sequence[str] = (),
     ) -> None:
         self._reach = reach
         self._spec = next(spec for spec in reach.cluster.queue_managers if spec.name == qm)
         self._endpoint = endpoint
         self._rhythm = rhythm or Rhythm()
+        self._inside = inside
         self.stage = Stage(reach, qm, Sightings(qm, run_dirs))
         self.chronicle = Chronicle(reach, qm)
         self.ticks: list[Tick] = []
@@ -113,7 +117,7 @@ class Director:
                 user=self._rhythm.user,
                 password_file=self._rhythm.password_file,
             )
-            async with LoadProcess(settings, self.ticks.append) as load:
+            async with LoadProcess(settings, self.ticks.append, self._inside) as load:
                 await self._until_flowing()
                 await asyncio.sleep(self._rhythm.steady_s)
                 for act in acts:

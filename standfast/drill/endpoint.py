@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,9 +12,13 @@ PROXY_START_S = 10.0
 
 
 @asynccontextmanager
-async def own_proxy(cluster_file: Path, qm: str) -> AsyncIterator[tuple[str, int]]:
-    """A proxy process, as any client machine would run it; raises MachineError when it does not start."""
+async def own_proxy(cluster_file: Path, qm: str, inside: Sequence[str] = ()) -> AsyncIterator[tuple[str, int]]:
+    """A proxy process, as any client machine would run it; raises MachineError when it does not start.
+
+    `inside`: what to put before a command to run it where clients are.
+    """
     process = await asyncio.create_subprocess_exec(
+        *inside,
         *(sys.executable, "-m", "standfast", "proxy", "--listen", "127.0.0.1:0"),
         *("--queue-manager", qm, "--file", str(cluster_file)),
         stderr=asyncio.subprocess.PIPE,

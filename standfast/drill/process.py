@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import msgspec
@@ -18,14 +18,18 @@ _REPORTS: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 class LoadProcess:
     """A load that runs beside the drill. As a context manager it leaves no process behind."""
 
-    def __init__(self, settings: LoadSettings, heard: Callable[[Tick], None]) -> None:
-        """Nothing runs before the context is entered; `heard` is called with each Tick."""
-        self._settings, self._heard = settings, heard
+    def __init__(self, settings: LoadSettings, heard: Callable[[Tick], None], inside: Sequence[str] = ()) -> None:
+        """Nothing runs before the context is entered; `heard` is called with each Tick.
+
+        `inside`: what to put before a command to run it where clients are.
+        """
+        self._settings, self._heard, self._inside = settings, heard, inside
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[LoadRecord | LoadFailed] | None = None
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
+            *self._inside,
             sys.executable,
             "-m",
             "standfast.drill.worker",

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from standfast.errors import MachineError
@@ -16,13 +17,14 @@ _TOLD_LINES = 3
 
 
 class Node:
-    """Member `name` of the lab in `directory`."""
+    """Member `name` of the lab in `directory`; `inside`: what to put before a command to run it on its machine."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, inside: Callable[[], Sequence[str]] = tuple) -> None:
         self.name = name
         self.socket = directory / plan.RUN / f"{name}.sock"
         self.log = directory / f"{name}.log"
         self._directory = directory
+        self._inside = inside
         self._run_dir = RunDir(directory / plan.RUN / name)
         self._pid_file = directory / f"{name}.pid"
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,6 +55,7 @@ class Node:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 (
+                    *self._inside(),
                     *(sys.executable, "-m", "standfast", "run", "--member", self.name),
                     *("--file", str(self._directory / plan.CLUSTER_FILE)),
                     *("--state-dir", str(self._directory / plan.STATE / self.name)),

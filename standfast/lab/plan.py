@@ -8,6 +8,7 @@ from pathlib import Path
 
 from standfast.clusterfile import load, template
 from standfast.errors import MachineError
+from standfast.lab import network
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
 from standfast.trust import write_trust
 
@@ -16,6 +17,8 @@ TRUST = "trust"
 STATE = "state"
 RUN = "run"
 SHARED = "shared"
+NAMESPACES = "namespaces"
+"""File with the prefix of the lab's network namespaces; a lab on loopback addresses has none."""
 _TRIES = 100
 
 
@@ -54,13 +57,19 @@ def plan(
     port: int = 4222,
     profile: str = "fast",
     restart_window_s: float = 60.0,
+    namespaces: bool = False,
 ) -> Cluster:
-    """Write cluster file, keys and directories of a new lab; raises MachineError when the directory holds one."""
+    """Write cluster file, keys and directories of a new lab, on loopback addresses or in network namespaces.
+
+    Raises MachineError when the directory holds a lab, or when this user can make no namespaces here.
+    """
     directory = directory.absolute()  # as the cluster file must name the storage
     if (directory / CLUSTER_FILE).exists():
         raise MachineError(f"{directory} holds a lab already. Take it down first: standfast lab down {directory}")
     roles = [(name, Role.DATA) for name in data] + [(name, Role.WITNESS) for name in witnesses]
-    net = free_net(len(roles), port)
+    if namespaces:
+        network.require()
+    net = network.NET if namespaces else free_net(len(roles), port)
     members = tuple(
         MemberSpec(name=member, role=role, addresses=(f"{net}.{number}",))
         for number, (member, role) in enumerate(roles, 1)
@@ -71,7 +80,10 @@ def plan(
     spec = QueueManagerSpec(
         name=queue_manager, kind=kind, port=port, storage=storage, restart_window_s=restart_window_s
     )
-    text = template(name, uuid.uuid4().hex, members, (spec,), profile=profile)
+    cluster_id = uuid.uuid4().hex
+    text = template(name, cluster_id, members, (spec,), profile=profile)
+    if namespaces:
+        (directory / NAMESPACES).write_text(f"standfast-{cluster_id[:8]}\n", encoding="ascii")
     (directory / CLUSTER_FILE).write_text(text, encoding="utf-8")
     written = load(directory / CLUSTER_FILE)
     write_trust(directory / TRUST, written)

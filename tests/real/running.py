@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from standfast.drill.acts import LATE_MS
 from standfast.drill.chronicle import Chronicle
@@ -245,8 +245,11 @@ def edit(directory: Path, edits: Mapping[str, str]) -> None:
     file.write_text(text)
 
 
-async def up(lab: Lab) -> Running:
-    running = Running(lab)
+R = TypeVar("R", bound=Running)
+
+
+async def up(lab: Lab, kind: type[R] = Running) -> R:  # type: ignore[assignment]
+    running = kind(lab)
     try:
         lab.up()
         await lab.until_whole()
@@ -258,7 +261,7 @@ async def up(lab: Lab) -> Running:
     return running
 
 
-def lasting(make: Coroutine[Any, Any, Running]) -> Iterator[Running]:
+def lasting(make: Coroutine[Any, Any, R]) -> Iterator[R]:
     """For a fixture that several tests share, each with an event loop of its own."""
     running = asyncio.run(make)
     try:
