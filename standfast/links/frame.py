@@ -64,6 +64,8 @@ _GREETING: Final = struct.Struct(">8sQ8s")  # session and counter of the frame a
 _PROOF_BYTES: Final = 8
 _NO_PROOF: Final = bytes(_PROOF_BYTES)
 _SHORTEST: Final = _HEADER.size + _PROOF_BYTES + 16
+_GENERATION_SHIFT: Final = 40
+"""Beyond the changes of sessions that one endpoint can go through in the life of a process."""
 _WINDOW_MASK: Final = (1 << WINDOW) - 1
 
 encode: Final = msgspec.msgpack.Encoder().encode
@@ -99,12 +101,12 @@ class _Peer:
 
     __slots__ = ("answered", "changes", "cipher", "endpoint", "newest", "proof_here", "proof_there", "seen", "session")
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, changes: int) -> None:
         self.endpoint = endpoint
         self.session = b""  # taken up; empty before the first meeting
         self.cipher: AESGCM | None = None
         self.proof_here = b""  # what that session must show to be heard here
-        self.changes = 0
+        self.changes = changes
         self.newest = -1
         self.seen = 0  # bit i: counter newest - i was delivered
         self.proof_there = _NO_PROOF  # what this process must show to be heard there
@@ -146,8 +148,21 @@ class Seal:
         self._cipher = self._cipher_of(self._me, self._session)
         self._counter = 0
         self._secret = os.urandom(32)
-        self._by_endpoint = {endpoint: _Peer(endpoint) for endpoint in peers}
+        self._generation = 0
+        self._by_endpoint: dict[Endpoint, _Peer] = {}
+        self._by_tag: dict[bytes, _Peer] = {}
+        self.follow(peers)
         assert me not in self._by_endpoint
+
+    def follow(self, peers: Iterable[Endpoint]) -> None:
+        """Talk to these endpoints from now on; those that it talked to before are not met anew.
+
+        One that was dropped and comes back is: its proofs of that time stay void, because the count of its changes of
+        sessions begins above every count of an earlier generation.
+        """
+        self._generation += 1
+        first = self._generation << _GENERATION_SHIFT
+        self._by_endpoint = {one: self._by_endpoint.get(one) or _Peer(one, first) for one in peers}
         self._by_tag = {_endpoint_tag(endpoint): peer for endpoint, peer in self._by_endpoint.items()}
 
     def seal(self, to: Endpoint, body: bytes) -> bytes:

@@ -9,10 +9,11 @@ DRAIN of them are read per turn). Not guaranteed: that anything arrives. Every f
 """
 
 import asyncio
+import contextlib
 import functools
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from standfast.errors import MachineError
 from standfast.links.frame import Endpoint, Reply, Seal, encode
@@ -50,6 +51,11 @@ class Path:
         self._hello_ns = 0
         self._seal: Seal | None = None
         self._socket: socket.socket | None = None
+
+    @property
+    def way(self) -> tuple[Endpoint, str, str, int]:
+        """Which way it is: two paths with the same can stand in for each other."""
+        return self.peer, self.local, self.remote, self._port
 
     def bind(self, seal: Seal, sock: socket.socket) -> None:
         """Use this socket from now on; raises OSError when the remote address is none."""
@@ -94,8 +100,9 @@ class UdpLinks:
         self._cluster_id = cluster.id
         self._key = key
         self._me = cluster.member(me)
-        self._others = {spec.name: _paths(self._me, spec) for spec in cluster.members if spec.name != me}
+        self._others = _ways(self._me, cluster)
         self._sockets: list[socket.socket] = []
+        self._ends: list[_End] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -126,6 +133,26 @@ class UdpLinks:
             else:
                 self.counters.send_errors += 1
 
+    def follow(self, cluster: Cluster) -> None:
+        """Speak to these members from now on, at these addresses; whoever stays where he was notices nothing.
+
+        This member's own addresses stay those at which it was opened. An address that is none is counted as a failure
+        of every send to it: the settings in force are not refused here.
+        """
+        known = {path.way: path for path in self.paths}
+        self._others = {
+            name: [(at, known.get(path.way, path)) for at, path in ways]
+            for name, ways in _ways(self._me, cluster).items()
+        }
+        for end in self._ends:
+            end.paths.clear()
+            end.paths.update(self._paths_of(end.link))
+            end.seal.follow(end.paths)
+            for path in end.paths.values():
+                if path.way not in known:
+                    with contextlib.suppress(OSError):
+                        path.bind(end.seal, end.sock)
+
     def close(self) -> None:
         """Release the sockets; a second call does nothing."""
         for sock in self._sockets:
@@ -133,12 +160,16 @@ class UdpLinks:
             self._loop.remove_reader(sock)
             sock.close()
         self._sockets.clear()
+        self._ends.clear()
+
+    def _paths_of(self, link: int) -> dict[Endpoint, Path]:
+        return {path.peer: path for ways in self._others.values() for at, path in ways if at == link}
 
     def _open(self, link: int, address: str, receive: Callable[[Message], None]) -> None:
         assert self._loop is not None
         sock = _bound(address, self._me.heartbeat_port)
         self._sockets.append(sock)
-        paths = {path.peer: path for ways in self._others.values() for at, path in ways if at == link}
+        paths = self._paths_of(link)
         seal = Seal(
             cluster_id=self._cluster_id,
             key=self._key,
@@ -148,6 +179,7 @@ class UdpLinks:
         )
         for path in paths.values():
             path.bind(seal, sock)
+        self._ends.append(_End(link, sock, seal, paths))
         self._loop.add_reader(sock, functools.partial(self._drain, sock, seal, paths, receive))
 
     def _drain(
@@ -168,6 +200,19 @@ class UdpLinks:
                 continue
             paths[opened.sender].heard_ns = boottime_ns()
             receive(opened.message)
+
+
+class _End(NamedTuple):
+    """One open link on this side; `paths` is what its reader looks in, too."""
+
+    link: int
+    sock: socket.socket
+    seal: Seal
+    paths: dict[Endpoint, Path]
+
+
+def _ways(me: MemberSpec, cluster: Cluster) -> dict[str, list[tuple[int, Path]]]:
+    return {spec.name: _paths(me, spec) for spec in cluster.members if spec.name != me.name}
 
 
 def _paths(me: MemberSpec, other: MemberSpec) -> list[tuple[int, Path]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -65,6 +65,13 @@ async def settle(a: Member, b: Member) -> None:
     async with asyncio.timeout(5):
         while not all(path.heard_ns for path in b.links.paths if path.peer.member == a.name):
             a.say(b.name, -1)
+            await asyncio.sleep(0)
+
+
+async def counted(so: Callable[[], bool]) -> None:
+    """Let the loop turn until the counters say so."""
+    async with asyncio.timeout(5):
+        while not so():  # noqa: ASYNC110 - counts turns of the loop
             await asyncio.sleep(0)
 
 
@@ -133,6 +140,66 @@ async def test_a_taken_port_is_told_and_nothing_stays_open() -> None:
         with pytest.raises(MachineError):
             await second.open(lambda _: None)
         assert not second._sockets
+
+
+THREE_AND_ONE = cluster(
+    a=("127.0.30.1", "127.0.30.11"), b=("127.0.30.2", "127.0.30.12"), w=("127.0.30.3",), d=("127.0.30.4",)
+)
+
+
+async def test_a_member_that_is_added_is_spoken_to_and_heard_while_the_others_notice_nothing() -> None:
+    async with members(TWO_LINKS, "a", "b") as (a, b), members(THREE_AND_ONE, "d") as (d,):
+        await settle(a, b)
+        d.say("a", 1)
+        await asyncio.sleep(0)
+        a.links.follow(THREE_AND_ONE)
+        await settle(a, d)
+        await settle(d, a)
+        unmet = b.links.counters.unmet
+        a.say("b", 2)
+        await b.hears(2)
+        assert b.links.counters.unmet == unmet
+
+
+async def test_a_member_that_is_removed_is_spoken_to_and_heard_no_more() -> None:
+    async with members(THREE_AND_ONE, "a", "b", "d") as (a, b, d):
+        await settle(a, d)
+        await settle(d, a)
+        a.links.follow(TWO_LINKS)
+        with pytest.raises(KeyError):
+            a.say("d", 3)
+        strangers = a.links.counters.other_cluster
+        d.say("a", 4)
+        await settle(a, b)
+        await settle(b, a)
+        await counted(lambda: a.links.counters.other_cluster > strangers)
+        while not a.box.empty():
+            assert a.box.get_nowait().sent_ns != 4
+
+
+async def test_a_member_that_is_removed_and_added_again_must_be_met_anew() -> None:
+    async with members(THREE_AND_ONE, "a", "d") as (a, d):
+        await settle(d, a)
+        a.links.follow(TWO_LINKS)
+        a.links.follow(THREE_AND_ONE)
+        d.say("a", 5)
+        unmet = a.links.counters.unmet
+        await counted(lambda: a.links.counters.unmet > unmet)
+        await settle(d, a)
+
+
+async def test_a_member_that_is_replaced_is_reached_at_its_new_address() -> None:
+    moved = cluster(a=("127.0.30.1", "127.0.30.11"), b=("127.0.30.22",), w=("127.0.30.3",))
+    async with members(TWO_LINKS, "a", "b") as (a, b), members(moved, "b") as (new,):
+        await settle(a, b)
+        a.links.follow(moved)
+        await settle(a, new)
+        await settle(new, a)
+        while not b.box.empty():
+            b.box.get_nowait()
+        a.say("b", 6)
+        await new.hears(6)
+        assert b.box.empty()
 
 
 @pytest.mark.parametrize("address", ["203.0.113.9", "no.such.host"])
