@@ -2,8 +2,10 @@
 
 `write_trust` makes, once for a cluster::
 
-    DIRECTORY/_authority/  ca.crt  ca.key                             keep offline: only for replacing a member's
+    DIRECTORY/_authority/  ca.crt  ca.key                             keep offline: only for one more member, or another
     DIRECTORY/NAME/        ca.crt  member.crt  member.key  cluster.key    all that this member needs
+
+and `issue`, later, one more of the latter.
 
 Guaranteed: the directory appears whole or not at all, nothing is overwritten, every file has mode 0600 and is on disk;
 a key that others can read is refused when it is loaded.
@@ -39,6 +41,7 @@ CA_CERTIFICATE: Final = "ca.crt"
 CERTIFICATE: Final = "member.crt"
 PRIVATE_KEY: Final = "member.key"
 CLUSTER_KEY: Final = "cluster.key"
+CA_KEY: Final = "ca.key"
 AUTHORITY: Final = "_authority"  # no member can be called so
 
 _OTHERS: Final = 0o077
@@ -66,6 +69,41 @@ def write_trust(directory: Path, cluster: Cluster) -> None:
     except OSError as error:
         raise KeyFileError(
             f"The keys cannot be written to {directory}: {error.strerror}. See that its parent can be written."
+        ) from error
+
+
+def issue(directory: Path, member: MemberSpec, folder: Path) -> None:
+    """Make all that one more member needs in `folder`, with the authority that write_trust left in `directory`.
+
+    Raises KeyFileError when `folder` exists already, or when the authority or any member's cluster key is not there.
+    """
+    if folder.exists():
+        raise KeyFileError(
+            f"{folder} exists already and may hold the keys of a member that runs: nothing was written. Choose another "
+            f"directory, or move this one away."
+        )
+    ca, ca_key = _load_authority(directory / AUTHORITY)
+    keys = sorted(directory.glob(f"*/{CLUSTER_KEY}"))
+    if not keys:
+        raise KeyFileError(
+            f"No member's folder with a {CLUSTER_KEY} is in {directory}. Copy the folder of any member there, as "
+            f"`standfast init` wrote it."
+        )
+    load_cluster_key(keys[0])
+    organization = ca.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value
+    files = _member_files(str(organization), member, ca, ca_key, keys[0].read_bytes())
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            _write_folder(unfinished / folder.name, files)
+            (unfinished / folder.name).rename(folder)
+            _sync(folder.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise KeyFileError(
+            f"The keys cannot be written to {folder}: {error.strerror}. See that its parent can be written."
         ) from error
 
 
@@ -125,6 +163,20 @@ def _private_bytes(path: Path) -> bytes:
     return content
 
 
+def _load_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    try:
+        ca = x509.load_pem_x509_certificate(_private_bytes(folder / CA_CERTIFICATE))
+        key = serialization.load_pem_private_key(_private_bytes(folder / CA_KEY), password=None)
+    except ValueError as error:
+        raise KeyFileError(f"The authority in {folder} cannot be used: {error}. Copy it there again, whole.") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != ca.public_key():
+        raise KeyFileError(
+            f"{folder / CA_KEY} is not the key of {folder / CA_CERTIFICATE}. Copy both from where `standfast init` "
+            f"wrote them."
+        )
+    return ca, key
+
+
 def _load(context: ssl.SSLContext, folder: Path) -> None:
     _private_bytes(folder / PRIVATE_KEY)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -143,25 +195,33 @@ def _load(context: ssl.SSLContext, folder: Path) -> None:
 
 def _write_all(directory: Path, cluster: Cluster) -> None:
     ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca = _authority(cluster, ca_key)
+    organization = _organization(cluster)
+    ca = _authority(organization, ca_key)
     cluster_key = base64.b64encode(os.urandom(KEY_BYTES)) + b"\n"
-    ca_pem = ca.public_bytes(serialization.Encoding.PEM)
-    _write_folder(directory / AUTHORITY, {CA_CERTIFICATE: ca_pem, "ca.key": _pem(ca_key)})
+    _write_folder(
+        directory / AUTHORITY, {CA_CERTIFICATE: ca.public_bytes(serialization.Encoding.PEM), CA_KEY: _pem(ca_key)}
+    )
     for member in cluster.members:
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(cluster, member, key, ca, ca_key)
-        files = {
-            CA_CERTIFICATE: ca_pem,
-            CERTIFICATE: certificate.public_bytes(serialization.Encoding.PEM),
-            PRIVATE_KEY: _pem(key),
-            CLUSTER_KEY: cluster_key,
-        }
-        _write_folder(directory / member.name, files)
+        _write_folder(directory / member.name, _member_files(organization, member, ca, ca_key, cluster_key))
     _sync(directory)
 
 
-def _authority(cluster: Cluster, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    name = _name(cluster, "authority")
+def _member_files(
+    organization: str, member: MemberSpec, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, cluster_key: bytes
+) -> dict[str, bytes]:
+    """All that a member needs, by file name; its own key is new."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _certificate(organization, member, key, ca, ca_key)
+    return {
+        CA_CERTIFICATE: ca.public_bytes(serialization.Encoding.PEM),
+        CERTIFICATE: certificate.public_bytes(serialization.Encoding.PEM),
+        PRIVATE_KEY: _pem(key),
+        CLUSTER_KEY: cluster_key,
+    }
+
+
+def _authority(organization: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    name = _name(organization, "authority")
     usage = _usage(signs_certificates=True)
     return (
         _builder(name, name, key)
@@ -172,7 +232,7 @@ def _authority(cluster: Cluster, key: ec.EllipticCurvePrivateKey) -> x509.Certif
 
 
 def _certificate(
-    cluster: Cluster,
+    organization: str,
     member: MemberSpec,
     key: ec.EllipticCurvePrivateKey,
     ca: x509.Certificate,
@@ -181,7 +241,7 @@ def _certificate(
     """One certificate for both ends of a connection: every member is a client and a server of every other."""
     both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     return (
-        _builder(_name(cluster, member.name), ca.subject, key)
+        _builder(_name(organization, member.name), ca.subject, key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(both), critical=False)
@@ -217,11 +277,15 @@ def _names(member: MemberSpec) -> list[x509.GeneralName]:
     return [x509.DNSName(member.name), *(x509.IPAddress(address) for address in addresses)]
 
 
-def _name(cluster: Cluster, what: str) -> x509.Name:
-    """Organisation: the cluster and its id, so that authorities of two clusters of one name differ."""
+def _organization(cluster: Cluster) -> str:
+    """The cluster and its id, so that authorities of two clusters of one name differ."""
+    return f"standfast {cluster.name} {cluster.id}"[:64]
+
+
+def _name(organization: str, what: str) -> x509.Name:
     return x509.Name(
         [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, f"standfast {cluster.name} {cluster.id}"[:64]),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
             x509.NameAttribute(NameOID.COMMON_NAME, what),
         ]
     )

@@ -48,6 +48,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("undrain", "orders", "undrain", "Act", "Let a drained member run queue managers again."),
     Command("freeze", "orders", "freeze", "Act", "Suspend takeovers and moves."),
     Command("thaw", "orders", "thaw", "Act", "Resume takeovers and moves."),
+    Command("member", "member", "member", "Act", "Add, remove, replace a voting member."),
     Command("store", "store", "store", "Act", "Check, back up, restore the store of decisions."),
     Command("demo", "demo", "demo", "Try", "A cluster on this machine through one failure after the other."),
     Command("drill", "drill", "drill", "Try", "Faults on a running cluster under a load, with a report."),

@@ -39,6 +39,11 @@ def problems(cluster: Cluster) -> Iterator[Problem]:
     )
 
 
+def member_problems(spec: MemberSpec) -> Iterator[Problem]:
+    """Everything that is wrong with one member by itself."""
+    return _member(("member",), spec)
+
+
 def warnings(cluster: Cluster, text: str) -> Iterator[Problem]:
     """What is legal and yet worth a look."""
     data = [m.name for m in cluster.members if m.role is Role.DATA]

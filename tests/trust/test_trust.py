@@ -13,7 +13,7 @@ from cryptography import x509
 
 from standfast.errors import KeyFileError
 from standfast.model.cluster import Cluster, MemberSpec, Role
-from standfast.trust import AUTHORITY, load_cluster_key, ssl_client_context, ssl_server_context, write_trust
+from standfast.trust import AUTHORITY, issue, load_cluster_key, ssl_client_context, ssl_server_context, write_trust
 
 HERE = "127.0.30.41"
 CLUSTER = Cluster(
@@ -135,6 +135,29 @@ async def test_members_speak_and_strangers_do_not(trust: Path, tmp_path: Path) -
     assert await _refused(ssl_server_context(member), ssl_client_context(strange))
     assert await _refused(ssl_server_context(member), ssl_client_context(member), "192.0.2.7")
     assert await _refused(ssl_server_context(member), ssl.create_default_context(cafile=member / "ca.crt"))
+
+
+async def test_one_more_member_is_trusted_by_the_others_at_its_address_alone(trust: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    issue(trust, MemberSpec(name="d", role=Role.WITNESS, addresses=(HERE,)), folder)
+    assert {f.name for f in folder.iterdir()} == {f.name for f in (trust / "a").iterdir()}
+    assert {stat.S_IMODE(f.stat().st_mode) for f in folder.iterdir()} == {0o600}
+    assert load_cluster_key(folder / "cluster.key") == load_cluster_key(trust / "a" / "cluster.key")
+    assert await _spoken(ssl_server_context(folder), ssl_client_context(trust / "b")) == b"welcome\n"
+    assert await _spoken(ssl_server_context(trust / "a"), ssl_client_context(folder)) == b"welcome\n"
+    assert await _refused(ssl_server_context(folder), ssl_client_context(trust / "b"), "192.0.2.7")
+    with pytest.raises(KeyFileError):
+        issue(trust, CLUSTER.members[1], folder)
+
+
+@pytest.mark.parametrize("lost", [f"{AUTHORITY}/ca.key", f"{AUTHORITY}/ca.crt", "cluster.key"])
+def test_without_authority_and_cluster_key_no_member_is_made(tmp_path: Path, lost: str) -> None:
+    write_trust(tmp_path / "trust", CLUSTER)
+    for file in (tmp_path / "trust").glob(lost if "/" in lost else f"*/{lost}"):
+        file.unlink()
+    with pytest.raises(KeyFileError):
+        issue(tmp_path / "trust", CLUSTER.members[1], tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 @contextmanager
