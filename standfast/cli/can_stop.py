@@ -24,8 +24,9 @@ from standfast.quorum.can_stop import Safety
 def can_stop(asked: Asked, name: str, *, one_more: bool, json_: bool) -> None:
     """Whether MEMBER may be stopped now: exit code 0, or 12 when that would cost availability.
 
-    Safe means: the others are a majority, and each of its queue managers can run on another member. What one further
-    loss would cost is shown, and counts with --one-more; in a cluster of three it always costs the majority.
+    Safe means: the others are a majority, of the votes and of the store's servers, and each of its queue managers can
+    run on another member. What one further loss would cost is shown, and counts with --one-more; in a cluster of three
+    it always costs the majority.
     """
     safety = asked.ask(CanStop(name), SafetyReport).safety
     if json_:
@@ -44,9 +45,20 @@ def _sentences(safety: Safety) -> list[str]:
     first = f"{safety.member}: may be stopped now: {'yes' if safety.safe else 'no'}"
     if not safety.up:
         first += " (it is not up anyway)"
-    lines = [first, f"the others are a majority: {'yes' if safety.majority_kept else 'no'}"]
+    lines = [first, *left_behind(safety)]
     lines += [f"  {cost_sentence(reason)}" for reason in safety.reasons]
     if safety.majority_kept:
         lines.append(f"without it, one further loss would cost nothing: {'yes' if safety.survives_one_more else 'no'}")
         lines += [f"  losing {reason.subject}: {FURTHER[reason.cost]}" for reason in safety.further]
+    return lines
+
+
+def left_behind(safety: Safety) -> list[str]:
+    """What the others have without it: votes, servers of the store, somebody to coordinate."""
+    lines = [f"votes of the others: {safety.votes.left} of {safety.votes.of}, {safety.votes.needed} are needed"]
+    if safety.stores is not None:
+        leads = f"; it leads now: `standfast drain {safety.member}` moves that first" if safety.leads_store else ""
+        lines.append(f"store servers on the others: {safety.stores.left}, {safety.stores.needed} are needed{leads}")
+    if safety.coordinates:
+        lines.append(f"coordinator: {safety.member} now, {safety.successor or 'nobody'} without it")
     return lines

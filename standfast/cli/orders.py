@@ -7,10 +7,21 @@ is no error, so that scripts may repeat themselves.
 import click
 
 from standfast.cli.asking import Asked, asking
+from standfast.cli.can_stop import left_behind
 from standfast.cli.examples import example
 from standfast.cli.screen import as_json, show
 from standfast.cli.words import VERDICTS
-from standfast.member.control_protocol import Drain, Freeze, Move, OrderResult, Request, Thaw, Undrain
+from standfast.member.control_protocol import (
+    CanStop,
+    Drain,
+    Freeze,
+    Move,
+    OrderResult,
+    Request,
+    SafetyReport,
+    Thaw,
+    Undrain,
+)
 from standfast.quorum.signals import Verdict
 
 _json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
@@ -39,8 +50,14 @@ def move(asked: Asked, queue_manager: str, to: str, *, json_: bool) -> None:
 @click.argument("name", metavar="MEMBER")
 @_json
 def drain(asked: Asked, name: str, *, json_: bool) -> None:
-    """Let MEMBER run nothing: its queue managers are moved away, and it gets no others. It goes on voting."""
+    """Let MEMBER run nothing: its queue managers are moved away, and it gets no others. It goes on voting.
+
+    The store's leadership and the coordination go to others too, if they can: a witness has nothing else to give up.
+    What the others have left without it is told.
+    """
     _order(asked, Drain(name), f"{name} is being drained. After the work: `standfast undrain {name}`.", json_)
+    if not json_:
+        show(*left_behind(asked.ask(CanStop(name), SafetyReport).safety))
 
 
 @click.command(short_help="Let a drained member run queue managers again.", epilog=example("standfast undrain b"))

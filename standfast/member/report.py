@@ -190,4 +190,13 @@ def situation(report: StatusReport) -> Situation:
         able=able,
         owners={qm.name: qm.owner for qm in report.queue_managers if qm.owner},
         frozen=report.orders.frozen,
+        rank=rank(report),
+        coordinator=next((m.name for m in report.members if m.coordinator), ""),
+        store_leader=report.store.leader,
     )
+
+
+def rank(report: StatusReport) -> tuple[str, ...]:
+    """Names in coordinator order: the drained last, else witnesses first, each by name."""
+    drained = report.orders.drained
+    return tuple(m.name for m in sorted(report.members, key=lambda m: (m.name in drained, m.role is Role.DATA, m.name)))

@@ -1,14 +1,15 @@
 """The member's store: its own supervised etcd, or one that the user already has, and the client for it.
 
 Keeps etcd's raft leadership on the first witness that is heard. A matter of speed, never of safety. Knows whose etcd
-serves. Lets the own etcd be taken in anew after the loss of its disk, but not before the cluster has given up the
-machine that had this name: until then that one may be alive, and its etcd may count.
+serves. Lets the own etcd be taken in when it is new to the cluster, or anew after the loss of its disk, but not before
+the settings have this member, and the cluster has given up the machine that had this name: until then that one may be
+alive, and its etcd may count. Follows the members in force: where the store is reached, and whose etcd should serve.
 """
 
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TypedDict
 
@@ -44,9 +45,19 @@ class Storehouse:
         machine: the identity of its state directory.
         state_dir: of this member.
         trust_dir: with this member's certificates.
+        drained: whom operators have drained: the leadership goes elsewhere if it can.
     """
 
-    def __init__(self, cluster: Cluster, me: str, machine: str, state_dir: Path, trust_dir: Path) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        me: str,
+        machine: str,
+        state_dir: Path,
+        trust_dir: Path,
+        *,
+        drained: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self.leader = ""
         """The member whose etcd leads; empty when unknown or when the etcd is the user's own."""
         self.full = False
@@ -56,12 +67,14 @@ class Storehouse:
         self._cluster = cluster
         self._me = me
         self._machine = machine
+        self._drained = drained
+        self._roll: Gateway | None = None
         self._tls = tls_files(trust_dir)
         self.client = Etcd(cluster.name, **access(cluster, me, trust_dir))
         self.server: EtcdServer | None = None
+        self._readmission = Readmission(cluster, me, self._hindrance, tls=self._tls)
         if not cluster.store.endpoints:
-            readmission = Readmission(cluster, me, self._former_machine, tls=self._tls)
-            self.server = EtcdServer(cluster, me, state_dir, tls=self._tls, readmission=readmission)
+            self.server = EtcdServer(cluster, me, state_dir, tls=self._tls, readmission=self._readmission)
 
     @property
     def version(self) -> str:
@@ -83,13 +96,25 @@ class Storehouse:
             tasks.create_task(self._keep_leadership(heard))
             tasks.create_task(self._call_the_roll(heard))
 
+    def follow(self, cluster: Cluster) -> None:
+        """These members are in force from now on; a user's own etcd stays where it is."""
+        self._cluster = cluster
+        if cluster.store.endpoints:
+            return
+        self.client.follow(endpoints(cluster, self._me, secure=True))
+        self._readmission.follow(cluster)
+        if self._roll is not None:
+            self._roll.follow([*self._names()])
+
     async def close(self) -> None:
         """Close the client's connections."""
         await self.client.close()
 
-    async def _former_machine(self) -> str:
-        """Why another machine still counts as this member; empty when none does. Raises StoreError's kinds."""
+    async def _hindrance(self) -> str:
+        """Why this machine can not have this member's place; empty when it can. Raises StoreError's kinds."""
         view = await Ledger(self.client, self._me).read(View())
+        if view.settings is not None and self._me not in view.settings.record.members:
+            return f"the cluster has no member {self._me}: give the order `standfast member add` on one that it has"
         kept = view.members.get(self._me)
         if kept is None or kept.record.state in GONE or kept.record.identity == self._machine:
             return ""
@@ -97,16 +122,22 @@ class Storehouse:
 
     async def _call_the_roll(self, heard: Callable[[str], bool]) -> None:
         """Look again and again whose etcd serves."""
-        urls = {client_url(member, secure=True): member.name for member in self._cluster.members}
-        gateway = Gateway([*urls], tls=self._tls.client_context(), patience=Patience())
+        gateway = Gateway([*self._names()], tls=self._tls.client_context(), patience=Patience())
+        self._roll = gateway
         try:
             while True:
-                missing = {urls[url]: why for url, why in (await silent(gateway, ASK_S)).items()}
+                told, names = await silent(gateway, ASK_S), self._names()
+                missing = {names[url]: why for url, why in told.items() if url in names}
                 self.silent = missing if self._me not in missing else missing | {self._me: self._trouble(missing)}
                 odd = any(name == self._me or heard(name) for name in missing)
                 await asyncio.sleep(LOOK_SOON_S if odd else LOOK_EVERY_S)
         finally:
+            self._roll = None
             await gateway.close()
+
+    def _names(self) -> dict[str, str]:
+        """Members by where their etcd serves members."""
+        return {client_url(member, secure=True): member.name for member in self._cluster.members}
 
     def _trouble(self, missing: Mapping[str, str]) -> str:
         """Why the own etcd does not serve: what its supervisor knows, or else what was seen from outside."""
@@ -134,11 +165,16 @@ class Storehouse:
             await gateway.close()
 
     def _best_seat(self, heard: Callable[[str], bool]) -> str | None:
-        """The first witness that is heard; this member itself when it is one."""
-        witnesses = sorted(m.name for m in self._cluster.members if m.role is Role.WITNESS)
-        if self._me in witnesses:
+        """The first witness that is heard; this member itself when it is one. For a drained one the first other."""
+        drained = self._drained()
+        stays = {m.name: m.role for m in self._cluster.members if m.name not in drained}
+        if stays.get(self._me) is Role.WITNESS:
             return self._me
-        return next((name for name in witnesses if heard(name)), None)
+        present = [name for name in self._cluster.rank if name in stays and heard(name) and self._serves(name)]
+        return next((name for name in present if stays[name] is Role.WITNESS or self._me in drained), None)
+
+    def _serves(self, name: str) -> bool:
+        return self.silent is None or name not in self.silent
 
 
 class Access(TypedDict):

@@ -21,6 +21,9 @@ class Situation(Struct, frozen=True, kw_only=True):
         able: for each queue manager the members in `up` that could run it, or do.
         owners: for each queue manager that is placed, its owner.
         frozen: nothing is moved or taken over until the cluster is thawed.
+        rank: names in coordinator order, the drained ones last.
+        coordinator: the member that acts now; empty when there is none.
+        store_leader: the member whose etcd leads; empty when unknown.
     """
 
     members: tuple[str, ...]
@@ -29,6 +32,9 @@ class Situation(Struct, frozen=True, kw_only=True):
     able: Mapping[str, frozenset[str]] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
     frozen: bool = False
+    rank: tuple[str, ...] = ()
+    coordinator: str = ""
+    store_leader: str = ""
 
     @property
     def majority(self) -> int:
@@ -61,6 +67,20 @@ class Reason(Struct, frozen=True):
     needed: int
 
 
+class Count(Struct, frozen=True):
+    """How many of a kind are left without the member.
+
+    Attributes:
+        left: that are up without it.
+        needed: a majority.
+        of: how many there are.
+    """
+
+    left: int
+    needed: int
+    of: int
+
+
 class Safety(Struct, frozen=True, kw_only=True):
     """The answer to `can_stop`.
 
@@ -71,6 +91,11 @@ class Safety(Struct, frozen=True, kw_only=True):
         survives_one_more: whether, without it, any one further loss would cost nothing.
         reasons: costs of the stop itself; empty when it is safe.
         further: costs of the first further loss of each member that would bring one; the subject is that member.
+        votes: of the others.
+        stores: servers of the store on the others; None when the store does not run on the members.
+        coordinates: whether it is the coordinator now.
+        successor: who coordinates without it; empty when nobody could.
+        leads_store: whether its etcd leads: stopped at once, it costs an election; drained first, it does not.
     """
 
     member: str
@@ -79,6 +104,11 @@ class Safety(Struct, frozen=True, kw_only=True):
     survives_one_more: bool
     reasons: tuple[Reason, ...]
     further: tuple[Reason, ...]
+    votes: Count
+    stores: Count | None = None
+    coordinates: bool = False
+    successor: str = ""
+    leads_store: bool = False
 
     @property
     def safe(self) -> bool:
@@ -95,13 +125,20 @@ def can_stop(situation: Situation, member: str) -> Safety:
         raise KeyError(member)
     reasons = _new_costs(situation, {member})
     further = tuple(weak_points(situation, without=member))
+    others, count = situation.up - {member}, len(situation.members)
+    stores = situation.stores
     return Safety(
         member=member,
         up=member in situation.up,
-        majority_kept=len(situation.up - {member}) >= situation.majority,
+        majority_kept=len(others) >= situation.majority,
         survives_one_more=not further,
         reasons=reasons,
         further=further,
+        votes=Count(len(others), situation.majority, count),
+        stores=None if stores is None else Count(len(stores - {member}), situation.majority, count),
+        coordinates=situation.coordinator == member,
+        successor=next((name for name in situation.rank if name in others), ""),
+        leads_store=situation.store_leader == member,
     )
 
 

@@ -77,6 +77,10 @@ class Etcd(KeyValue):
         """Id of the etcd cluster that answered; None before the first answer."""
         return self._etcd_cluster
 
+    def follow(self, endpoints: Sequence[str]) -> None:
+        """Use these endpoints from now on, nearest first; raises ValueError for none."""
+        self._gateway.follow(endpoints)
+
     # ------------------------------------------------------------ the port
 
     async def read(self, since: int) -> Changes:

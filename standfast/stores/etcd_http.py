@@ -81,11 +81,9 @@ class Gateway:
         password: str = "",
         patience: Patience,
     ) -> None:
-        self.endpoints = tuple(dict.fromkeys(_url(endpoint, secure=tls is not None) for endpoint in endpoints))
-        if not self.endpoints:
-            raise ValueError("No endpoint of the store was given: name at least one.")
-        self.patience = patience
         self._tls = tls
+        self.endpoints = self._urls(endpoints)
+        self.patience = patience
         self._credentials = wire.encode({"name": username, "password": password}) if username else b""
         self._token = ""
         self._session: aiohttp.ClientSession | None = None
@@ -93,6 +91,19 @@ class Gateway:
         self._answered_at: dict[str, float] = {}
 
     # ------------------------------------------------------------ choice of the endpoint
+
+    def follow(self, endpoints: Sequence[str]) -> None:
+        """Use these endpoints from now on, nearest first; what is under way goes on. Raises ValueError for none."""
+        self.endpoints = self._urls(endpoints)
+        self._answered_at = {one: at for one, at in self._answered_at.items() if one in self.endpoints}
+        if self._preferred not in self.endpoints:
+            self._preferred = self.endpoints[0]
+
+    def _urls(self, endpoints: Sequence[str]) -> tuple[str, ...]:
+        urls = tuple(dict.fromkeys(_url(endpoint, secure=self._tls is not None) for endpoint in endpoints))
+        if not urls:
+            raise ValueError("No endpoint of the store was given: name at least one.")
+        return urls
 
     def order(self) -> tuple[str, ...]:
         """All endpoints, first the one that answered last."""

@@ -12,8 +12,9 @@ _STATUS = wire.decoder(wire.StatusAnswer)
 async def silent(gateway: Gateway, within_s: float) -> dict[str, str]:
     """The endpoints that do not serve, and why: those that do not answer in time, or know no leader."""
     until = asyncio.get_running_loop().time() + within_s
-    told = await asyncio.gather(*(_trouble(gateway, endpoint, until) for endpoint in gateway.endpoints))
-    return {endpoint: why for endpoint, why in zip(gateway.endpoints, told, strict=True) if why}
+    asked = gateway.endpoints
+    told = await asyncio.gather(*(_trouble(gateway, endpoint, until) for endpoint in asked))
+    return {endpoint: why for endpoint, why in zip(asked, told, strict=True) if why}
 
 
 async def _trouble(gateway: Gateway, endpoint: str, until: float) -> str:

@@ -1,4 +1,4 @@
-"""Taking a member's etcd in anew: its disk was lost, and the others know it already.
+"""Taking a member's etcd in: it is new to a cluster that runs, or its disk was lost and the others know it already.
 
 Why it must not come back under its old raft id: raft counts on a voter's memory. With an empty disk it would vote again
 in a term in which it has voted, and for a candidate that lacks what it had acknowledged: a majority could then agree to
@@ -11,9 +11,10 @@ with only two at work: the store would stand still. Removed first, it tolerates 
 with the lost disk counted.
 
 Guarantees
-  * Nothing is changed before a linearizable read has shown that the cluster has given up the former machine of this
-    name, or that this machine is the member (`hindrance`); nor beyond what a majority of etcd and its strict
-    reconfiguration check (who is left is started, connected, enough) allow; one change at a time.
+  * Nothing is changed before a linearizable read has shown that the cluster's settings have this member, and that the
+    cluster has given up the former machine of this name, or that this machine is the member (`hindrance`); nor beyond
+    what a majority of etcd and its strict reconfiguration check (who is left is started, connected, enough) allow; one
+    change at a time.
   * It may be killed at any point and begun again. Every pass starts from what etcd lists now: whatever is of this
     member's name or peer address is removed, started or not, then it is added. A change whose answer was lost is found
     done or not at the next pass; one that comes late is refused by etcd (an id is removed once, a peer address listed
@@ -77,24 +78,28 @@ class Readmission:
     Args:
         cluster: the cluster file.
         me: the member.
-        hindrance: asks the cluster why the former machine of this name still counts; empty when it does not. Raises
-            StoreError.
+        hindrance: asks the cluster why this machine can not have the place: it is no member, or the former machine of
+            this name still counts; empty when it can. Raises StoreError.
         tls: certificates; None for plain http.
     """
 
     def __init__(
         self, cluster: Cluster, me: str, hindrance: Callable[[], Awaitable[str]], *, tls: TlsFiles | None = None
     ) -> None:
-        secure = tls is not None
         self.waiting_for = ""
         """Why it has not been taken in yet; empty before the first attempt."""
         self._me = me
         self._hindrance = hindrance
-        self._url = peer_url(cluster.member(me), secure=secure)
+        self._url = peer_url(cluster.member(me), secure=tls is not None)
+        self._tls = tls
+        self.follow(cluster)
+
+    def follow(self, cluster: Cluster) -> None:
+        """Ask these members' etcds from now on."""
+        secure = self._tls is not None
         self._names = {peer_url(member, secure=secure): member.name for member in cluster.members}
         self._peers = [url for url in self._names if url != self._url]
-        self._endpoints = [client_url(member, secure=secure) for member in cluster.members if member.name != me]
-        self._tls = tls
+        self._endpoints = [client_url(member, secure=secure) for member in cluster.members if member.name != self._me]
 
     async def opening(self, *, unfinished: bool, prepare: Callable[[], None]) -> Opening:
         """How to start: as a founder, or when the others know this member already, after it was taken in anew.

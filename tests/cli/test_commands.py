@@ -76,8 +76,9 @@ ENDINGS = {
 @pytest.mark.parametrize(("words", "request_"), ORDERS)
 def test_an_order_reaches_the_member_as_it_was_given(terminal, words, request_):
     terminal.member.answers[type(request_)] = OrderResult(Verdict.DONE)
+    terminal.member.answers[CanStop] = SafetyReport(can_stop(HEALTHY, "b"))
     assert terminal(*words.split()).exit_code == 0
-    assert terminal.member.asked[-1] == request_
+    assert request_ in terminal.member.asked
 
 
 @pytest.mark.parametrize("verdict", Verdict)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from standfast.quorum.can_stop import Cost, Reason, Situation, can_stop, weak_points
+from standfast.quorum.can_stop import Cost, Count, Reason, Situation, can_stop, weak_points
 
 
 def seen(
@@ -86,3 +86,62 @@ def test_after_one_loss_every_member_of_three_is_a_weak_point():
 def test_a_member_of_another_cluster_is_refused():
     with pytest.raises(KeyError):
         can_stop(THREE, "z")
+
+
+def mixed(data: int, witnesses: int, up: str = "", **more) -> Situation:
+    """All up (or `up`), every data member able to run q, which the first one does."""
+    names, runners = "abcd"[:data] + "uvw"[:witnesses], "abcd"[:data]
+    up = up or names
+    ranked = tuple("uvw"[:witnesses] + runners)
+    return Situation(
+        members=tuple(names),
+        up=frozenset(up),
+        stores=frozenset(more.pop("stores", up)),
+        able={"q": frozenset(runners) & frozenset(up)},
+        owners={"q": runners[0]},
+        rank=ranked,
+        coordinator=next(name for name in ranked if name in up),
+        store_leader=next(name for name in ranked if name in up),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("situation", "safe"),
+    [
+        # every mix whole: who may be stopped, and whose loss after that would cost something
+        (mixed(2, 1), {"a": "bu", "b": "au", "u": "ab"}),
+        (mixed(2, 3), {"a": "b", "b": "a", "u": "", "v": "", "w": ""}),
+        (mixed(3, 2), {"a": "", "b": "", "c": "", "u": "", "v": ""}),
+        (mixed(4, 1), {"a": "", "b": "", "c": "", "d": "", "u": ""}),
+        # one down already
+        (mixed(2, 3, "abuv"), {"a": "buv", "b": "auv", "u": "abv", "v": "abu", "w": ""}),
+        (mixed(2, 3, "auvw"), {"a": None, "u": "avw", "b": "a"}),  # nobody else could run q
+        (mixed(3, 2, "abcu"), {"a": "bcu", "u": "abc"}),
+        (mixed(4, 1, "abcd"), {"a": "bcd", "u": ""}),
+        # two down: the majority is just there
+        (mixed(2, 3, "abu"), {"a": None, "b": None, "u": None, "v": "abu"}),
+        (mixed(4, 1, "abu"), {"a": None, "u": None, "c": "abu"}),
+        # votes are there, servers of the store are not
+        (mixed(2, 3, stores="abu"), {"a": None, "u": None, "v": "abu"}),
+        (mixed(3, 2, stores="abcu"), {"a": "bcu", "v": ""}),
+        # four members, on the way from three to five or back: three are needed
+        (mixed(3, 1), {"a": "bcu", "u": "abc"}),
+        (mixed(2, 2, "abu"), {"a": None, "u": None, "v": "abu"}),
+    ],
+)
+def test_every_mix_of_data_members_and_witnesses(situation, safe):
+    for member, then in safe.items():
+        safety = can_stop(situation, member)
+        assert safety.safe is (then is not None), member
+        if then is not None:
+            assert {reason.subject for reason in safety.further} == set(then), member
+
+
+def test_votes_store_and_coordination_without_a_witness_are_counted():
+    safety = can_stop(mixed(2, 3, stores="abuv"), "u")
+    assert (safety.votes, safety.stores) == (Count(4, 3, 5), Count(3, 3, 5))
+    assert (safety.coordinates, safety.successor, safety.leads_store) == (True, "v", True)
+    safety = can_stop(mixed(2, 1), "u")
+    assert (safety.votes, safety.successor) == (Count(2, 2, 3), "a")
+    assert not can_stop(mixed(2, 3), "v").coordinates

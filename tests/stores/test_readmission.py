@@ -5,16 +5,18 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from standfast.errors import StoreError
 from standfast.stores import readmission
 from standfast.stores.etcd import Etcd
-from standfast.stores.etcd_http import Patience
-from standfast.stores.etcd_settings import endpoints
+from standfast.stores.etcd_http import Gateway, Patience
+from standfast.stores.etcd_settings import endpoints, peer_url
 from standfast.stores.readmission import Readmission, Standing
+from standfast.stores.roster import dismiss
 from standfast.stores.supervisor import EtcdServer, ServerState
 from tests.stores.etcds import Etcds, cluster_of, octets
 
@@ -234,3 +236,38 @@ async def test_two_that_lost_their_disks_at_once_are_taken_in_one_after_the_othe
                     await whole(five, server, name)
     finally:
         five.stop()
+
+
+async def test_an_etcd_whose_member_is_gone_is_taken_off_the_list_but_not_on_stale_news(
+    others: Etcds, disk: Path
+) -> None:
+    """Last here: it ends with two members. What is in force is read after the listing, and decides alone."""
+    b = Gateway([others.endpoint("b")], patience=Patience())
+    urls = {peer_url(member, secure=False) for member in others.cluster.members}
+    left = urls - {peer_url(others.cluster.member("a"), secure=False)}
+
+    async def in_force(found: set[str]) -> set[str]:
+        return found
+
+    try:
+        lose(disk)
+        async with running(server_of(others, "a", disk)):
+            await holds(others, "a", "x")
+            assert await dismiss(b, urls, lambda: in_force(left), 5.0) == ()
+            assert await dismiss(b, left, lambda: in_force(urls), 5.0) == ()
+            assert await dismiss(b, left, lambda: in_force(set()), 5.0) == ()
+            async with asyncio.timeout(20):
+                while not (gone := await removed(b, left, lambda: in_force(left))):  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)  # etcd refuses until all have been connected for five seconds
+            assert gone == ("a",)
+            assert await dismiss(b, left, lambda: in_force(left), 5.0) == ()
+    finally:
+        await b.close()
+
+
+async def removed(gateway: Gateway, expected: set[str], in_force: Callable[[], Awaitable[set[str]]]) -> tuple[str, ...]:
+    """etcd refuses until all have been connected for five seconds."""
+    try:
+        return await dismiss(gateway, expected, in_force, 5.0)
+    except StoreError:
+        return ()
