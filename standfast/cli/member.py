@@ -26,7 +26,7 @@ _json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
     epilog=example("standfast member keys d --address 10.0.0.4 --trust ./shop/trust"),
 )
 def member() -> None:
-    """Change who votes in a cluster that runs, one member at a time. See docs/members.md."""
+    """Change who votes in a cluster that runs, one member at a time."""
 
 
 @member.command(

@@ -57,10 +57,14 @@ class Draws(Struct, kw_only=True):
     manners: Manners = field(default_factory=Manners)
 
 
-def cluster_of(members: int, timing: Timing, queue_managers: int = 2) -> Cluster:
-    """Two data members and a witness, three and two, four and three; all queue managers prefer `a` in turn."""
-    data = members // 2 + 1
-    names = [*"abcd"[:data], *"wvu"[: members - data]]
+MIXES = {3: (2,), 5: (3, 3, 2, 4), 7: (4, 4, 2, 3, 5)}
+"""Data members of a cluster of so many, the others being witnesses; the first is the usual mix."""
+
+
+def cluster_of(members: int, timing: Timing, queue_managers: int = 2, data: int = 0) -> Cluster:
+    """`data` members and the rest witnesses (0: the usual mix); all queue managers prefer `a` in turn."""
+    data = data or MIXES[members][0]
+    names = [*"abcdefg"[:data], *"wvuts"[: members - data]]
     roles = [Role.DATA] * data + [Role.WITNESS] * (members - data)
     return Cluster(
         name="sim",
@@ -107,7 +111,8 @@ def draw_timing(rng: random.Random) -> Timing:
 def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
     """Everything for one run."""
     timing = timing or draw_timing(rng)
-    cluster = cluster_of(members, timing, rng.choice([1, 1, 2, 2, 3, 5]))
+    data = rng.choice(MIXES[members]) if len(MIXES[members]) > 1 else 0
+    cluster = cluster_of(members, timing, rng.choice([1, 1, 2, 2, 3, 5]), data)
     mood = rng.choice(list(Mood))
     term_ns = timing.term_ns
     return Draws(

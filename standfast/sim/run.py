@@ -241,6 +241,8 @@ def simulate(seed: int, members: int, minutes: float, timing: Timing | None = No
     world = World(f"{seed}/{members}/run", tell=tell)
     stage = Stage(world, draws)
     world.coverage[f"mood: {draws.mood}"] += 1
+    data = sum(member.role is Role.DATA for member in draws.cluster.members)
+    world.coverage[f"mix: {data}+{members - data}"] += 1
     outcome = Outcome(seed=seed, members=members, simulated_s=0.0, coverage=world.coverage, lines=world.lines)
     try:
         stage.power_on(draws.cluster.timing.term_ns * 2)
