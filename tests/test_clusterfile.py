@@ -7,7 +7,7 @@ import pytest
 
 from standfast.clusterfile import Fault, load, read, template
 from standfast.errors import ClusterFileError
-from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec, StoreSpec
+from standfast.model.cluster import Cluster, DiskSpec, MemberSpec, QueueManagerSpec, Role, StorageSpec, StoreSpec
 from standfast.model.timing import PROFILES, Timing
 
 ID = "0123456789abcdef"
@@ -54,10 +54,18 @@ def test_the_template_without_queue_managers_shows_one_that_would_load():
     assert [q.name for q in read(uncommented(text).encode()).cluster.queue_managers] == ["orders"]
 
 
-@pytest.mark.parametrize("cls", [MemberSpec, QueueManagerSpec, StorageSpec, StoreSpec, Timing])
+@pytest.mark.parametrize("cls", [MemberSpec, QueueManagerSpec, StorageSpec, StoreSpec, DiskSpec, Timing])
 def test_every_key_of_every_table_is_in_the_template(cls):
     for field in msgspec.structs.fields(cls):
         assert re.search(rf"(?m)^(#?{field.name} = |\[queue_manager\.{field.name}\])", TEXT), field.name
+
+
+def test_data_members_see_the_shared_disk_unless_their_table_says_otherwise():
+    text = TEXT.replace("\n[disk]", '\n[disk]\npath = "/d"').replace('name = "w"', 'name = "w"\ndisk = "/dev/w"')
+    cluster = read(text.encode()).cluster
+    assert [cluster.disk_of(name) for name in "abw"] == ["/d", "/d", "/dev/w"]
+    none = read(text.replace('name = "b"', 'name = "b"\ndisk = "none"').encode()).cluster
+    assert [none.disk_of(name) for name in "abw"] == ["/d", "", "/dev/w"]
 
 
 def test_lines_fit_a_terminal():
@@ -159,6 +167,9 @@ SLIPS = [
     ("[store]", '[store]\npassword_file = "/x"', ("store", "username"), Fault.MISSING),
     ("[store]", '[store]\ncert_file = "/x"', ("store", "key_file"), Fault.MISSING),
     ("[store]", '[store]\nkey_file = "/x"', ("store", "cert_file"), Fault.MISSING),
+    ("[disk]", '[disk]\npath = "disk"', ("disk", "path"), Fault.BAD_VALUE),
+    ("[disk]", '[disk]\ndevice = "/dev/sdb"', ("disk", "device"), Fault.UNKNOWN_KEY),
+    ("heartbeat_port = 7500", 'disk = "sdb"', (*W, "disk"), Fault.BAD_VALUE),
     ('name = "bills"', 'name = "Orders"', (*R, "name"), Fault.DUPLICATE),
     ('kind = "nats"', "", (*Q, "kind"), Fault.MISSING),
     ("port = 1883", "port = 4222", (*R, "port"), Fault.DUPLICATE),
@@ -249,6 +260,10 @@ def test_the_voters_are_odd_in_number_and_one_of_them_holds_data(roles, fault):
     [
         (_cluster_of(D, V, V), Fault.ONE_DATA_MEMBER),
         (_cluster_of(*[D] * 9), Fault.MANY_MEMBERS),
+        (
+            TEXT.replace('name = "b"', 'name = "b"\ndisk = "none"').replace("\n[disk]", '\n[disk]\npath = "/d"'),
+            Fault.LONELY_DISK,
+        ),
     ],
 )
 def test_what_is_legal_but_unwise_is_a_warning(text, fault):

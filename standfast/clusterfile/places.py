@@ -37,6 +37,7 @@ class Fault(StrEnum):
     # warnings: legal, but worth a look
     ONE_DATA_MEMBER = "one_data_member"
     MANY_MEMBERS = "many_members"
+    LONELY_DISK = "lonely_disk"  # fewer than two members see the shared disk
     NO_LAST_NEWLINE = "no_last_newline"  # the file may have been cut short
 
 

@@ -10,6 +10,7 @@ Layout of the file::
     [timing]                        profile, and single values
     [policy]                        see Policy
     [store]                         endpoints, username, password_file, ca_file, cert_file, key_file
+    [disk]                          path
     [[member]]                      one for each member, see MemberSpec
     [[queue_manager]]               one for each queue manager, see QueueManagerSpec
     [queue_manager.storage]         see StorageSpec
@@ -31,6 +32,7 @@ from standfast.clusterfile.places import Fault, Path, Places, Problem
 from standfast.errors import ClusterFileError
 from standfast.model.cluster import (
     Cluster,
+    DiskSpec,
     MemberSpec,
     Policy,
     QueueManagerSpec,
@@ -43,7 +45,7 @@ from standfast.model.timing import DEFAULT_PROFILE, PROFILES, Timing, TimingErro
 
 S = TypeVar("S", bound=Struct)
 
-_TABLES = ("cluster", "timing", "policy", "store", "member", "queue_manager")
+_TABLES = ("cluster", "timing", "policy", "store", "disk", "member", "queue_manager")
 _TIMING_KEYS = tuple(field.name for field in msgspec.structs.fields(Timing))
 
 _WANTED: dict[Any, tuple[str, Any]] = {
@@ -144,6 +146,7 @@ class _Reader:
             policy=self._struct(Policy, self._table("policy"), ("policy",)),
             queue_managers=queue_managers,
             store=store,
+            disk=self._struct(DiskSpec, self._table("disk"), ("disk",)),
         )
         self._say_all(rules.problems(cluster))
         places = Places(self._text, self._document)

@@ -13,13 +13,15 @@ from urllib.parse import urlsplit
 from standfast.clusterfile import queue_managers
 from standfast.clusterfile.places import Fault, Path, Problem
 from standfast.clusterfile.words import TCP_PORTS, name, port
-from standfast.model.cluster import Cluster, MemberSpec, Role, WatchdogMode
+from standfast.model.cluster import NO_DISK, Cluster, MemberSpec, Role, WatchdogMode
 from standfast.model.watchdog import uncovered
 
 MIN_MEMBERS = 3
 """Fewer can not lose one and keep a majority."""
 MAX_MEMBERS = 7
 """With more, each decision waits for more answers than it gains in safety; the store's authors say the same."""
+MIN_DISK_MEMBERS = 2
+"""Fewer have nobody to talk to by it."""
 MAX_POLICY_S = 31_536_000.0
 
 _PORTS = ("heartbeat_port", *TCP_PORTS)
@@ -34,6 +36,7 @@ def problems(cluster: Cluster) -> Iterator[Problem]:
         _watchdogs(cluster),
         queue_managers.problems(cluster),
         _policy(cluster),
+        _disk(cluster),
         _same_names(cluster),
         _store(cluster),
     )
@@ -60,6 +63,7 @@ def warnings(cluster: Cluster, text: str) -> Iterator[Problem]:
             f"{len(cluster.members)} members vote: more than {MAX_MEMBERS} make decisions slower, not safer.",
         )
     yield from _idle_watchdogs(cluster)
+    yield from _lonely_disk(cluster)
     if not text.endswith("\n"):
         yield Problem(
             Fault.NO_LAST_NEWLINE,
@@ -158,6 +162,28 @@ def _idle_watchdogs(cluster: Cluster) -> Iterator[Problem]:
             yield Problem(Fault.WATCHDOG, path, "a witness runs nothing that a watchdog could guard: leave it out.")
         elif reason:
             yield Problem(Fault.WATCHDOG, path, f"it will not be used: {reason}")
+
+
+def _disk(cluster: Cluster) -> Iterator[Problem]:
+    """Paths of the shared disk are absolute: a daemon may start in any directory."""
+    paths: list[tuple[Path, str, str]] = [(("disk", "path"), cluster.disk.path, "")]
+    paths += [(("member", i, "disk"), m.disk, f' or "{NO_DISK}"') for i, m in enumerate(cluster.members)]
+    for path, where, other in paths:
+        if where and not where.startswith("/") and not (other and where == NO_DISK):
+            sentence = f'{path[-1]} = {where!r} must be an absolute path, such as "/dev/disk/by-id/..."{other}.'
+            yield Problem(Fault.BAD_VALUE, path, sentence)
+
+
+def _lonely_disk(cluster: Cluster) -> Iterator[Problem]:
+    """A shared disk that only one member sees, or none."""
+    seen_by = [m.name for m in cluster.members if cluster.disk_of(m.name)]
+    wanted = cluster.disk.path or any(m.disk and m.disk != NO_DISK for m in cluster.members)
+    if wanted and len(seen_by) < MIN_DISK_MEMBERS:
+        yield Problem(
+            Fault.LONELY_DISK,
+            ("disk",),
+            f"{seen_by[0] if seen_by else 'nobody'} alone sees the shared disk: it helps where two members do.",
+        )
 
 
 def _sockets(cluster: Cluster) -> Iterator[Problem]:

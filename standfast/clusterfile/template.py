@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from standfast.model.cluster import MemberSpec, Policy, QueueManagerSpec, StorageSpec, StoreSpec
+from standfast.model.cluster import DiskSpec, MemberSpec, Policy, QueueManagerSpec, StorageSpec, StoreSpec
 from standfast.model.timing import DEFAULT_PROFILE, PROFILES
 
 WIDTH = 100
@@ -31,6 +31,8 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "watchdog": 'The kernel\'s watchdog resets the machine when its lease ends and something still runs: "off", '
         '"automatic" (where it can be used) or "required" (runs nothing without it). See docs/watchdog.md.',
         "watchdog_device": "The device for it.",
+        "disk": "Where this member sees the shared disk, if not at the path of [disk]. Witnesses see it only if a path "
+        'stands here; "none" at a data member: it does not.',
     },
     QueueManagerSpec: {
         "name": "Unique; letters, digits and dashes.",
@@ -56,6 +58,10 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "quarantine_clear_s": "A member in quarantine that stayed for so long is cleared by itself, in seconds; "
         "0: only `standfast clear NAME` does.",
     },
+    DiskSpec: {
+        "path": "A block device or file of its own that all data members see, prepared by `standfast disk init`; "
+        "empty: there is none. See docs/shared-disk.md.",
+    },
     StoreSpec: {
         "endpoints": 'An etcd that exists already, such as ["https://10.0.0.9:2379"]; '
         "empty: Standfast runs one etcd on each member.",
@@ -78,6 +84,7 @@ _TIMING = """\
 The timers. A profile sets all of them; single values below change it. An inconsistent set is refused with a sentence.
 """
 _POLICY = "How to decide where safety leaves a choice."
+_DISK = "A shared disk, by which members talk when the whole network is gone."
 _MEMBERS = """\
 The voters: an odd number, 3 or more; a majority of them must reach each other. Two data members and a witness are \
 the smallest cluster that survives the loss of any one machine.
@@ -113,6 +120,10 @@ def template(
         "",
         "[store]",
         *_keys(StoreSpec()),
+        "",
+        "[disk]",
+        *_comment(_DISK),
+        *_keys(DiskSpec()),
         "",
         *_comment(_MEMBERS),
     ]
@@ -185,8 +196,5 @@ def _comment(text: str) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    """A text, number, boolean, or list or table of them in TOML, which but for the table is JSON."""
-    if isinstance(value, dict):
-        pairs = (f"{json.dumps(key, ensure_ascii=False)} = {_toml(entry)}" for key, entry in value.items())
-        return "{ " + ", ".join(pairs) + " }"
+    """A text, number, boolean or list of them in TOML, which for these is JSON."""
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

@@ -7,6 +7,9 @@ from msgspec import Struct, field
 
 from standfast.model.timing import PROFILES, Timing
 
+NO_DISK = "none"
+"""Stands for the path of the shared disk at a member that does not see it."""
+
 
 class Role(StrEnum):
     """What a member may do."""
@@ -37,6 +40,7 @@ class MemberSpec(Struct, frozen=True, kw_only=True):
         health_port: TCP port of the health URLs.
         watchdog: whether a kernel watchdog resets the machine when its lease ends and something still runs.
         watchdog_device: the device for it.
+        disk: where it sees the shared disk; empty: at the cluster's path if it is a data member, `none`: nowhere.
     """
 
     name: str
@@ -49,6 +53,7 @@ class MemberSpec(Struct, frozen=True, kw_only=True):
     health_port: int = 7403
     watchdog: WatchdogMode = WatchdogMode.OFF
     watchdog_device: str = "/dev/watchdog"
+    disk: str = ""
 
     @property
     def clients(self) -> str:
@@ -134,6 +139,16 @@ class Policy(Struct, frozen=True, kw_only=True):
     quarantine_clear_s: float = 0.0
 
 
+class DiskSpec(Struct, frozen=True, kw_only=True):
+    """The shared disk, by which members talk when the network is gone.
+
+    Attributes:
+        path: block device or file, where data members see it; empty: there is none.
+    """
+
+    path: str = ""
+
+
 class Cluster(Struct, frozen=True, kw_only=True):
     """A whole cluster file. Everything the members must agree on.
 
@@ -145,6 +160,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
         policy: how to decide where there is a choice.
         queue_managers: what to keep available.
         store: the etcd.
+        disk: the shared disk.
     """
 
     name: str
@@ -154,6 +170,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     queue_managers: tuple[QueueManagerSpec, ...] = ()
     store: StoreSpec = StoreSpec()
+    disk: DiskSpec = DiskSpec()
 
     @property
     def majority(self) -> int:
@@ -164,6 +181,13 @@ class Cluster(Struct, frozen=True, kw_only=True):
     def rank(self) -> tuple[str, ...]:
         """Names in coordinator order: witnesses first, then data members, each by name."""
         return tuple(m.name for m in sorted(self.members, key=lambda m: (m.role is Role.DATA, m.name)))
+
+    def disk_of(self, name: str) -> str:
+        """Where that member sees the shared disk; empty when it does not."""
+        member = self.member(name)
+        if member.disk:
+            return "" if member.disk == NO_DISK else member.disk
+        return self.disk.path if member.role is Role.DATA else ""
 
     def member(self, name: str) -> MemberSpec:
         """The member of that name; raises KeyError when there is none."""

@@ -42,6 +42,9 @@ class EventKind(StrEnum):
     WATCHDOG_RESET = "watchdog_reset"
     LINK_LOST = "link_lost"
     LINK_HEALED = "link_healed"
+    MEMBER_ISOLATED = "member_isolated"
+    DISK_LINK_LOST = "disk_link_lost"
+    DISK_LINK_HEALED = "disk_link_healed"
     QM_STOP_STUCK = "qm_stop_stuck"
     NAMESAKE = "namesake"
     STORE_RESTORED = "store_restored"
@@ -148,6 +151,22 @@ CATALOGUE: dict[EventKind, Entry] = {
         _W, "This member does not hear the other one any more.", "Look at the network between them.", stored=False
     ),
     EventKind.LINK_HEALED: _entry(_I, "This member hears the other one again.", _NOTHING, stored=False),
+    EventKind.MEMBER_ISOLATED: _entry(
+        _W,
+        "This member does not hear the other one any more, and reads its newer heartbeats on the shared disk: the "
+        "machine lives, what is between them does not work.",
+        "Look at the network of both machines.",
+        stored=False,
+    ),
+    EventKind.DISK_LINK_LOST: _entry(
+        _W,
+        "This member can not read or write the shared disk; heartbeats over the network go on.",
+        "See the state and docs/shared-disk.md.",
+        stored=False,
+    ),
+    EventKind.DISK_LINK_HEALED: _entry(
+        _I, "This member reads and writes the shared disk again.", _NOTHING, stored=False
+    ),
     EventKind.QM_STOP_STUCK: _entry(
         _C,
         "A queue manager could not be killed within its budget.",

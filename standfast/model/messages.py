@@ -25,8 +25,26 @@ class Vote(Struct, frozen=True, array_like=True):
     ballot: int
 
 
+class Ballot(Struct, frozen=True, array_like=True):
+    """An open ballot in the sender's view: at that revision this incarnation was put in doubt, or told to go.
+
+    Attributes:
+        member: against whom.
+        incarnation: of that member.
+        revision: of its record.
+        stopped: whether the sender read on the shared disk its word that nothing of it runs or will start for it.
+    """
+
+    member: str
+    incarnation: int
+    revision: int
+    stopped: bool = False
+
+
 class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
     """All that a member says; sent every interval, and at once when something in it changed.
+
+    The same one is written to the shared disk, where there is one. What is read there may be old.
 
     Attributes:
         sender: name of the member.
@@ -43,6 +61,8 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
         votes: lapse votes in force.
         stopped: ballot against the sender for which it says that nothing of it runs or will start; 0 none.
         unfit: names of queue managers that the sender could not run now; "*" for all.
+        ballots: all that are open in the sender's view, none while the cluster is frozen.
+        isolated: bit mask: whom the sender hears no more, while the shared disk brings newer heartbeats of it.
     """
 
     sender: str
@@ -58,6 +78,8 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
     votes: tuple[Vote, ...] = ()
     stopped: int = 0
     unfit: tuple[str, ...] = ()
+    ballots: tuple[Ballot, ...] = ()
+    isolated: int = 0
 
 
 class Ack(Struct, frozen=True, array_like=True, tag="a"):

@@ -17,16 +17,18 @@ from standfast.quorum.hearing import Hearing
 from standfast.quorum.placement import Candidate, place
 from standfast.quorum.rules import Rules
 from standfast.quorum.signals import Transact
+from standfast.quorum.words import Words
 
 
 class Coordinator:
     """The coordinating part of member `me`."""
 
-    def __init__(self, me: str, rules: Rules, hearing: Hearing, grants: Grants) -> None:
+    def __init__(self, me: str, rules: Rules, hearing: Hearing, grants: Grants, words: Words) -> None:
         self._me = me
         self._rules = rules
         self._hearing = hearing
         self._grants = grants
+        self._words = words
         self._incomplete_since_ns: int | None = None
         self._arbiter = Arbiter(me, rules, hearing)
 
@@ -109,21 +111,26 @@ class Coordinator:
         elif frozen or judgement is Judgement.FINE:
             return
         elif state is MemberState.ONLINE and judgement is Judgement.SILENT:
-            doubt = tx.member_state(kept, MemberState.IN_DOUBT, EventKind.MEMBER_IN_DOUBT, "silent")
+            reason = "isolated" if self._isolated(name, now_ns) else "silent"
+            doubt = tx.member_state(kept, MemberState.IN_DOUBT, EventKind.MEMBER_IN_DOUBT, reason)
             yield Transact(f"doubt:{name}", doubt)
         elif state is not MemberState.EVICTING and judgement is Judgement.DEAF:
             verdict = tx.member_state(kept, MemberState.EVICTING, EventKind.MEMBER_TOLD_TO_GO, "hears_no_majority")
             yield Transact(f"doubt:{name}", verdict)
 
+    def _isolated(self, name: str, now_ns: int) -> bool:
+        """Whether anybody says that the silent member still writes on the shared disk."""
+        bit = self._rules.bits[name]
+        said = (self._hearing.fresh(other, now_ns) for other in self._hearing.peers)
+        return self._words.isolated(name, now_ns) or any(h is not None and h.isolated & bit for h in said)
+
     def _proof(self, kept: Kept[MemberRecord], now_ns: int) -> str:
         """What proves that the member's lease is over: its own word, or a majority of lapse votes; else empty."""
         name, ballot = kept.record.name, kept.revision
-        peers = self._hearing.peers
-        own = peers[name].heartbeat
-        if own is not None and own.stopped == ballot and own.incarnation == kept.record.incarnation:
+        if self._words.stopped(kept):
             return "stopped"
         votes = int(self._grants.vote(name, ballot, now_ns))
-        for voter, peer in peers.items():
+        for voter, peer in self._hearing.peers.items():
             if voter != name and peer.heartbeat is not None:
                 votes += any(v.member == name and v.ballot == ballot for v in peer.heartbeat.votes)
         return "lapsed" if votes >= self._rules.majority else ""

@@ -27,6 +27,7 @@ from standfast.quorum.orders import transaction_for
 from standfast.quorum.placement import ALL, Candidate, candidates
 from standfast.quorum.rules import Rules
 from standfast.quorum.voice import Voice
+from standfast.quorum.words import Words
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -56,7 +57,8 @@ class Core:
         self.grants = Grants(now_ns, max(term_ceiling_ns, rules.term_ns))
         self.lease = Lease(rules)
         self.keeper = Keeper(self.me, rules)
-        self.coordinator = Coordinator(self.me, rules, self.hearing, self.grants)
+        self.words = Words(self.me, rules, self.hearing)
+        self.coordinator = Coordinator(self.me, rules, self.hearing, self.grants, self.words)
         self.voice = Voice(self.me, identity.process, rules, now_ns)
         self.dialogue = Dialogue(
             self.me,
@@ -66,6 +68,7 @@ class Core:
             grants=self.grants,
             lease=self.lease,
             voice=self.voice,
+            words=self.words,
         )
         self.leased = False
         """Whether the lease lasts longer than the stop budget, so that queue managers may run."""
@@ -102,6 +105,9 @@ class Core:
         self._last_ns = now_ns
         if type(given) is sig.Received:
             if not self._received(given.message, now_ns):
+                return out
+        elif type(given) is sig.SeenOnDisk:
+            if not self.words.read(given.heartbeat, now_ns):
                 return out
         elif type(given) is not sig.Woke:
             self._fact(given, now_ns)
@@ -155,6 +161,8 @@ class Core:
                 self.grants.votes(self.view.members, now_ns),
                 self.membership.stopped_word,
                 (ALL,) if self.membership.leaving else self.unfit,
+                self.words.ballots(self.view),
+                self.words.mask(now_ns),
             ),
             now_ns,
         )
@@ -205,10 +213,11 @@ class Core:
         self._watch_contacts(now_ns)
         self._watch_lease(now_ns)
         if self._read_once:
-            standing = self._standing(now_ns)
+            called = self._called_off(now_ns)
+            standing = self._standing(now_ns, called_off=bool(called))
             for effect in self.keeper.tend(standing):
                 self._carry_out(effect, now_ns)
-            self._stand(now_ns)
+            self._stand(now_ns, called)
             if self.coordinator.acting(now_ns, able=self.able):
                 for step in self.coordinator.decide(self.view, standing.candidates, now_ns):
                     self._carry_out(step, now_ns)
@@ -218,7 +227,18 @@ class Core:
         self._beat(now_ns)
         self._set_alarm(now_ns)
 
-    def _stand(self, now_ns: int) -> None:
+    def _called_off(self, now_ns: int) -> int:
+        """The ballot for which this member, out of touch, must stop at the word of others; 0: none.
+
+        One that has nothing to stop need not hurry: its word would save nobody's wait, and it may be back soon.
+        """
+        own = self.membership.own(self.view)
+        ballot = self.words.call(own, now_ns) if own is not None else 0
+        if not ballot or self.coordinator.in_touch(now_ns):
+            return 0
+        return ballot if self.keeper.alive or any(self.keeper.owned(self.view, self.membership.incarnation)) else 0
+
+    def _stand(self, now_ns: int, called: int) -> None:
         """Join, join again after an eviction, or leave; give the word `stopped` where it is due."""
         view, alive = self.view, self.keeper.alive
         owns = any(self.keeper.owned(view, self.membership.incarnation))
@@ -228,13 +248,16 @@ class Core:
             view, now_ns, alive=alive, owns=owns, in_touch=in_touch, outwaited=outwaited
         ):
             self._carry_out(effect, now_ns)
-        self.membership.swear_off(view, alive=alive, leased=self.leased)
+        self.membership.swear_off(view, alive=alive, leased=self.leased, called=called)
         self._confirm()
 
     def _watch_contacts(self, now_ns: int) -> None:
         for name, heard in self.hearing.changes(now_ns):
             kind = EventKind.LINK_HEALED if heard else EventKind.LINK_LOST
             self._out.append(sig.Tell(Event(kind=kind, subject=name, fields={"seen_by": self.me})))
+        for name in self.words.found_isolated(now_ns):
+            found = Event(kind=EventKind.MEMBER_ISOLATED, subject=name, fields={"seen_by": self.me})
+            self._out.append(sig.Tell(found))
 
     def _watch_lease(self, now_ns: int) -> None:
         leased = bool(self.membership.incarnation) and now_ns < self.lease.end_ns - self.rules.stop_ns
@@ -243,7 +266,7 @@ class Core:
             kind = EventKind.LEASE_REGAINED if leased else EventKind.LEASE_LOST
             self._out.append(sig.Tell(Event(kind=kind, subject=self.me)))
 
-    def _standing(self, now_ns: int) -> Standing:
+    def _standing(self, now_ns: int, *, called_off: bool) -> Standing:
         return Standing(
             now_ns,
             self.view,
@@ -251,6 +274,7 @@ class Core:
             incarnation=self.membership.incarnation,
             lease_end_ns=self.lease.end_ns,
             may_stay=self.membership.may_stay(self.view),
+            called_off=called_off,
             sworn_off=self.membership.sworn_off(self.view),
             leaving=self.membership.leaving,
             late=self.membership.late(now_ns),

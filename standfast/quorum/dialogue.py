@@ -8,12 +8,13 @@ from standfast.quorum.lease import Lease
 from standfast.quorum.membership import Membership
 from standfast.quorum.signals import Effect, LeaseMoved, Send
 from standfast.quorum.voice import Voice, same
+from standfast.quorum.words import Words
 
 
 class Dialogue:
     """Of member `me` with all others."""
 
-    __slots__ = ("_desk", "_grants", "_hearing", "_lease", "_me", "_membership", "_voice")
+    __slots__ = ("_desk", "_grants", "_hearing", "_lease", "_me", "_membership", "_voice", "_words")
 
     def __init__(
         self,
@@ -25,6 +26,7 @@ class Dialogue:
         grants: Grants,
         lease: Lease,
         voice: Voice,
+        words: Words,
     ) -> None:
         self._me = me
         self._desk = desk
@@ -33,6 +35,7 @@ class Dialogue:
         self._grants = grants
         self._lease = lease
         self._voice = voice
+        self._words = words
 
     def acknowledged(self, ack: Ack, now_ns: int, out: list[Effect]) -> bool:
         """Take an answer; whether the lease got longer by it."""
@@ -55,6 +58,7 @@ class Dialogue:
         before = self._hearing.heard(heartbeat, now_ns)
         if before is False:
             return False
+        self._words.heard(heartbeat)
         view = self._desk.view
         if heartbeat.incarnation:
             kept = view.members.get(heartbeat.sender)

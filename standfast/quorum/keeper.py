@@ -33,6 +33,7 @@ class Standing:
         incarnation: of the member; 0 before it has joined.
         lease_end_ns: when its lease ends.
         may_stay: its record is this incarnation's, and online or in doubt.
+        called_off: others know of a ballot against it, and it has lost them: what runs is stopped, nothing starts.
         sworn_off: it gave its word that nothing will start before its record changes.
         leaving: the daemon is to end.
         late: it is, and what no other member was found for by now is stopped.
@@ -41,6 +42,7 @@ class Standing:
     __slots__ = (
         "_candidates",
         "_find",
+        "called_off",
         "incarnation",
         "late",
         "lease_end_ns",
@@ -60,6 +62,7 @@ class Standing:
         incarnation: int,
         lease_end_ns: int,
         may_stay: bool,
+        called_off: bool,
         sworn_off: bool,
         leaving: bool,
         late: bool,
@@ -71,6 +74,7 @@ class Standing:
         self.incarnation = incarnation
         self.lease_end_ns = lease_end_ns
         self.may_stay = may_stay
+        self.called_off = called_off
         self.sworn_off = sworn_off
         self.leaving = leaving
         self.late = late
@@ -181,7 +185,7 @@ class Keeper:
         yield from self._note(run, kept)
 
     def _must_stop(self, run: Run, kept: Kept[Assignment] | None, s: Standing) -> StopReason:
-        if not s.may_stay:
+        if not s.may_stay or s.called_off:
             return StopReason.TOLD_TO_GO
         if kept is None or kept.record.epoch != run.epoch:
             return StopReason.NOT_OWNER
@@ -250,7 +254,7 @@ class Keeper:
 
     def _start(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
         a = kept.record
-        if a.target is not None or run.failed or s.leaving or s.sworn_off:
+        if a.target is not None or run.failed or s.leaving or s.sworn_off or s.called_off:
             return
         if run.asked_revision >= kept.revision or s.now_ns >= s.lease_end_ns - self._rules.stop_ns:
             return

@@ -2,8 +2,8 @@
 
 Guarantees: it joins only while nothing of an earlier incarnation runs here; it takes over its own name at once only
 on the same machine (the same state directory), otherwise when the old incarnation has been evicted or has left; once
-it has said `stopped` for a ballot, it starts nothing and votes for nothing before its record has changed. Told to go,
-and with its word given, it joins anew by itself: of the members that are left there may be none to evict it.
+it has said `stopped` for a ballot, it starts nothing and votes for nothing before its record has a newer revision.
+Told to go, and with its word given, it joins anew by itself: of the members left there may be none to evict it.
 """
 
 from collections.abc import Iterator
@@ -138,10 +138,13 @@ class Membership:
         self.ended = True
         return Leave(reason)
 
-    def swear_off(self, view: View, *, alive: bool, leased: bool) -> None:
-        """Give the word `stopped` for an open ballot against this incarnation once nothing runs."""
+    def swear_off(self, view: View, *, alive: bool, leased: bool, called: int) -> None:
+        """Give the word `stopped` for an open ballot against this incarnation once nothing runs.
+
+        `called`: a ballot that it knows from others alone and must stop for; 0: none.
+        """
         kept = self.own(view)
-        if kept is None or alive or kept.record.state not in BALLOT:
+        if kept is None or alive:
             return
-        if kept.record.state is MemberState.EVICTING or not leased:
-            self.stopped_word = max(self.stopped_word, kept.revision)
+        due = kept.record.state is MemberState.EVICTING or (kept.record.state in BALLOT and not leased)
+        self.stopped_word = max(self.stopped_word, called, kept.revision if due else 0)

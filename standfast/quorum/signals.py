@@ -22,6 +22,12 @@ class Received(Struct, frozen=True):
     message: Message
 
 
+class SeenOnDisk(Struct, frozen=True):
+    """An authentic heartbeat was found in its sender's slot on the shared disk. It may be old, and is no contact."""
+
+    heartbeat: Heartbeat
+
+
 class Woke(Struct, frozen=True):
     """The time that the core asked to be woken at has come; earlier and later ones are harmless."""
 
@@ -128,6 +134,7 @@ class Ordered(Struct, frozen=True):
 
 Input = (
     Received
+    | SeenOnDisk
     | Woke
     | ViewRead
     | StoreStirred

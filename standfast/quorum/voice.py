@@ -47,4 +47,6 @@ def same(before: Heartbeat, after: Heartbeat) -> bool:
         and before.votes == after.votes
         and before.stopped == after.stopped
         and before.unfit == after.unfit
+        and before.ballots == after.ballots
+        and before.isolated == after.isolated
     )

@@ -15,13 +15,16 @@ OUT_OF_REACH = frozenset(
     {
         EventKind.QM_STOP_STUCK,
         EventKind.STORE_RESTORED,
+        EventKind.DISK_LINK_LOST,
+        EventKind.DISK_LINK_HEALED,
         EventKind.WATCHDOG_READY,
         EventKind.WATCHDOG_MISSING,
         EventKind.WATCHDOG_RESET,
     }
 )
 """A process that outlives SIGKILL: against the assumption under which the lease's end is promised. A restore: no member
-runs while it is done. The watchdog: a device of the machine, which these machines have not."""
+runs while it is done. The watchdog: a device of the machine, which these machines have not.
+How the shared disk does: the matter of its link."""
 ASKED_WRONGLY = frozenset(
     {Verdict.NO_SUCH_QUEUE_MANAGER, Verdict.NO_SUCH_MEMBER, Verdict.NOT_A_DATA_MEMBER, Verdict.ALREADY_SO}
 )
@@ -56,6 +59,11 @@ _PARTS = (
     "evicted by: stopped",
     "lapse vote",
     "word: stopped",
+    "word: stopped, for a ballot read on the disk",
+    "disk: read",
+    "disk: write hung",
+    "disk: landed late",
+    "disk: slot torn",
     "warden: stops before the lease's end",
     "warden: kills at the lease's end",
     "launch refused: lease_short",

@@ -7,9 +7,9 @@ the others.
 import random
 from enum import StrEnum
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
-from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.model.cluster import NO_DISK, Cluster, DiskSpec, MemberSpec, QueueManagerSpec, Role, StorageSpec
 from standfast.model.timing import PROFILES, Timing
 from standfast.sim.aims import AIMS
 from standfast.sim.clock import MAX_SKEW
@@ -21,6 +21,10 @@ from standfast.sim.world import NS_PER_MS, NS_PER_S
 
 MEAN_GAP_TERMS = {"calm": 12.0, "bursts": 1.5, "chaos": 0.5}
 """Mean time between two faults, in terms."""
+
+
+DISKS = ("none", "data", "all")
+"""Who sees a shared disk."""
 
 
 class Mood(StrEnum):
@@ -115,7 +119,7 @@ def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
     cluster = cluster_of(members, timing, rng.choice([1, 1, 2, 2, 3, 5]), data)
     mood = rng.choice(list(Mood))
     term_ns = timing.term_ns
-    return Draws(
+    drawn = Draws(
         cluster=cluster,
         mood=mood,
         gap_ns=int(term_ns * MEAN_GAP_TERMS[mood] * rng.choice([0.5, 1, 2])),
@@ -126,6 +130,17 @@ def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
         temper=_temper(rng, term_ns),
         manners=_manners(rng),
     )
+    drawn.cluster = with_disk(cluster, rng.choice(DISKS))
+    return drawn
+
+
+def with_disk(cluster: Cluster, seen_by: str) -> Cluster:
+    """The cluster with a shared disk as one of DISKS says."""
+    if seen_by == "none":
+        return cluster
+    witness = {"data": NO_DISK, "all": "/disk"}[seen_by]
+    members = tuple(m if m.role is Role.DATA else structs.replace(m, disk=witness) for m in cluster.members)
+    return structs.replace(cluster, disk=DiskSpec(path="/disk"), members=members)
 
 
 def _habits(rng: random.Random, term_ns: int) -> Habits:

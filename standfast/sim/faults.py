@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from standfast.model.records import GONE
 from standfast.quorum import signals as sig
+from standfast.sim.disk_faults import DISK_FAULTS, DiskFaults
 from standfast.sim.machine import Machine, Surroundings
 from standfast.sim.operators import Operators
 from standfast.sim.world import NS_PER_MS
@@ -25,6 +26,7 @@ FAULTS: dict[str, float] = {
     "freeze machine": 1.0,
     "namesake": 0.5,
     "namesake behind a cut": 2.0,
+    "namesake beside the disk": 1.0,
     "store away": 0.7,
     "store slow": 0.7,
     "crash queue manager": 1.0,
@@ -37,6 +39,7 @@ FAULTS: dict[str, float] = {
     "freeze": 0.3,
     "thaw": 0.6,
     "leave": 0.7,
+    **DISK_FAULTS,
 }
 """Every kind of fault and its usual weight."""
 
@@ -44,7 +47,7 @@ HELD_TERMS = 3
 """Longest time for which a transaction is held back on purpose."""
 
 
-class Faults(Operators):
+class Faults(Operators, DiskFaults):
     """Does faults to machines, network and store, and undoes them after a while."""
 
     def __init__(self, around: Surroundings, machines: list[Machine], weights: dict[str, float], gap_ns: int) -> None:
@@ -157,6 +160,19 @@ class Faults(Operators):
         if rng.choice([True, False]):
             self.cut(self.around_of(twin[0]), int(self.term_ns * rng.uniform(1.0, 5.0)))
         self.later(int(self.term_ns * rng.uniform(0.5, 4.0)), self._chain, twin[0], others[0], others[1])
+
+    def _namesake_beside_the_disk(self) -> None:
+        """A member is replaced while it lives on, in reach of the disk alone; then the new one is cut off as well."""
+        rng, term_ns = self.world.rng, self.term_ns
+        twin = self._twin(term_ns * 9) if self.around.disk.there else None
+        if twin is None:
+            return
+        old, new = twin
+        self.cut(self.around_of(old), term_ns * 9)
+        for at in (3.0, 4.5, 6.0):
+            qm = rng.choice(self.around.cluster.queue_managers).name
+            self.later(int(term_ns * at), self.order, sig.Move(qm, old))
+            self.later(int(term_ns * (at + rng.uniform(0.5, 1.5))), self.cut, self.around_of(new), self._timing.term_ns)
 
     def _chain(self, first: str, second: str, third: str) -> None:
         """The first is heard by the second alone, and the second by the third too."""

@@ -13,6 +13,7 @@ from standfast.model.messages import Ack, Refusal
 from standfast.quorum import signals as sig
 from standfast.quorum.core import Core, Identity
 from standfast.sim.clock import Clock
+from standfast.sim.disk import Disk, DiskEnd
 from standfast.sim.network import Network
 from standfast.sim.store import Store
 from standfast.sim.warden import Manners, Warden, Watcher
@@ -50,11 +51,17 @@ class Daemon:
         self.stopped = 0
         self.refused: dict[str, Refusal] = {}
         """Whom it refuses to acknowledge at present, and why."""
+        self.disk: DiskEnd | None = None
         self._home = home
+
+    @property
+    def lives(self) -> bool:
+        """Whether this life has not ended."""
+        return self._home.daemon is self
 
     def give(self, given: sig.Input) -> None:
         """Take an input if this life has not ended."""
-        if self._home.daemon is self:
+        if self.lives:
             self._home.take(given)
 
 
@@ -66,6 +73,7 @@ class Surroundings:
         self.cluster = cluster
         self.network = network
         self.store = store
+        self.disk = Disk(world, cluster)
         self.interferer: Interferer
         self.watcher: Watcher
         self.answered: Callable[[sig.Answer], None] = lambda _: None
@@ -150,7 +158,8 @@ class Machine:
                 return
             around, world = self._around, self._world
             identity = Identity(name=self.name, machine=self.identity, process=world.rng.getrandbits(63))
-            self.daemon = Daemon(self, Core(identity, around.cluster, self.clock.local(world.now_ns)))
+            daemon = self.daemon = Daemon(self, Core(identity, around.cluster, self.clock.local(world.now_ns)))
+            daemon.disk = around.disk.end_for(self.id, self.name, identity.process, daemon)
             world.say(self.id, "daemon starts")
             self.take(sig.Woke())
 
@@ -248,6 +257,8 @@ class Machine:
         send = self._around.network.send
         for name in self._others:
             send(self.id, name, given)
+        if daemon.disk is not None:
+            daemon.disk.send(heartbeat)
 
     def _spoke(self, daemon: Daemon, effect: sig.Broadcast) -> None:
         """A new vote or a new word `stopped` goes out with this heartbeat; faults aim right behind it."""
@@ -260,6 +271,9 @@ class Machine:
             self._world.at(self._world.now_ns, self._around.interferer.moment, "vote", self, vote.member)
         if heartbeat.stopped and heartbeat.stopped != daemon.stopped:
             self._world.coverage["word: stopped"] += 1
+            own = daemon.core.membership.own(daemon.core.view)
+            if own is not None and own.revision < heartbeat.stopped:
+                self._world.coverage["word: stopped, for a ballot read on the disk"] += 1
             self._world.say(self.id, f"says stopped, ballot {heartbeat.stopped}")
             self._world.at(self._world.now_ns, self._around.interferer.moment, "stopped", self, self.name)
         daemon.votes, daemon.stopped = heartbeat.votes, heartbeat.stopped

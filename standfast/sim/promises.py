@@ -55,6 +55,9 @@ class Promises:
                 f"{qm} begins on {process.machine} for {process.member}/{process.incarnation} under {process.epoch}, "
                 f"but the store says {a.phase}, {a.owner}/{a.incarnation}, {a.epoch}",
             )
+        gone = self.view.members[process.member].record
+        if gone.state in GONE and gone.incarnation == process.incarnation:
+            raise Broken("start guard", f"{qm} begins on {process.machine}, whose member is {gone.state}")
         self._stamps[qm] = process.epoch
         self.running[qm] = process
         self._world.coverage["process began"] += 1

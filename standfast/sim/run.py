@@ -151,6 +151,8 @@ class Stage:
         well = set(core)
         self.network.cut.clear()
         self.network.filtered.clear()
+        if rng.choice([True, False]):
+            self.around.disk.unstick({m.id for m in self.machines})
         for machine in self.machines:
             if machine.id in core:
                 continue

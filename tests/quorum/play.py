@@ -14,7 +14,7 @@ from msgspec import structs
 from standfast.model.records import Assignment, MemberState, Phase
 from standfast.model.timing import PROFILES
 from standfast.quorum import signals as sig
-from standfast.sim.draws import Draws, cluster_of
+from standfast.sim.draws import Draws, cluster_of, with_disk
 from standfast.sim.machine import Machine
 from standfast.sim.network import Habits
 from standfast.sim.run import Stage
@@ -50,8 +50,8 @@ class NoChance(random.Random):
 class Play(Stage):
     """`a`, `b` (and `c`) may run `q0`, and prefer it in that order; `w` (and `v`) are witnesses."""
 
-    def __init__(self, name: str, members: int = 3, queue_managers: int = 1) -> None:
-        cluster = cluster_of(members, TIMING, queue_managers)
+    def __init__(self, name: str, members: int = 3, queue_managers: int = 1, disk: str = "none") -> None:
+        cluster = with_disk(cluster_of(members, TIMING, queue_managers), disk)
         preferring = tuple(structs.replace(qm, preferred=tuple("abcd")) for qm in cluster.queue_managers)
         draws = Draws(
             cluster=structs.replace(cluster, queue_managers=preferring),
@@ -108,6 +108,18 @@ class Play(Stage):
         healed = _pairs(pairs) if pairs else self.network.cut | self.network.filtered
         self.network.cut -= healed
         self.network.filtered -= healed
+        return self
+
+    def stall(self, *machines: str) -> "Play":
+        """The shared disk hangs for these."""
+        self.act("the disk hangs for " + " ".join(machines))
+        self.around.disk.stuck |= {*machines}
+        return self
+
+    def disk_goes_on(self) -> "Play":
+        """It serves everybody again; what hung lands now."""
+        self.act("the disk goes on")
+        self.around.disk.unstick(set(self.around.disk.stuck))
         return self
 
     def die(self, machine: str, *, lose_disk: bool = False) -> "Play":

@@ -191,11 +191,71 @@ SABOTAGES = (
     ),
     Sabotage(
         "stopped is said while a process lives",
-        (Edit("quorum/membership.py", "if kept is None or alive or kept", "if kept is None or kept"),),
+        (
+            Edit(
+                "quorum/membership.py",
+                "        if kept is None or alive:\n            return\n        due",
+                "        if kept is None:\n            return\n        due",
+            ),
+        ),
+    ),
+    Sabotage(
+        "stopped is said for a ballot of the disk while a process lives",
+        (
+            Edit(
+                "quorum/membership.py",
+                "        if kept is None or alive:\n            return\n        due",
+                "        self.stopped_word = max(self.stopped_word, called)\n"
+                "        if kept is None or alive:\n            return\n        due",
+            ),
+        ),
+    ),
+    Sabotage(
+        "heartbeats of the disk count as contact",
+        (
+            Edit(
+                "quorum/core.py",
+                "            if not self.words.read(given.heartbeat, now_ns):",
+                "            self.hearing.heard(given.heartbeat, now_ns)\n"
+                "            if not self.words.read(given.heartbeat, now_ns):",
+            ),
+        ),
+    ),
+    Sabotage(
+        "the word stopped of another incarnation is believed",
+        (
+            Edit("quorum/words.py", "                    and ballot.incarnation == own.record.incarnation\n", ""),
+            Edit(
+                "quorum/words.py",
+                "        return self._stopped.get(kept.record.name) == (kept.record.incarnation, kept.revision)",
+                "        return self._stopped.get(kept.record.name, (0, 0))[1] == kept.revision",
+            ),
+            Edit(
+                "quorum/words.py",
+                "        word = (incarnation, ballot)\n        if word > self._stopped.get(member, (0, 0)):",
+                "        word = (incarnation, ballot)\n        if ballot > self._stopped.get(member, (0, 0))[1]:",
+            ),
+            Edit(
+                "quorum/words.py",
+                "(heartbeat.incarnation, heartbeat.stopped) == (\n            kept.record.incarnation,\n",
+                "(0, heartbeat.stopped) == (\n            0,\n",
+            ),
+        ),
+        why_pair="it gives its word only for ballots against itself; and the proof is looked at in three places",
+    ),
+    Sabotage(
+        "the word stopped is forgotten when contact is back",
+        (
+            Edit(
+                "quorum/membership.py",
+                "max(self.stopped_word, called, kept.revision if due else 0)",
+                "max(called, kept.revision if due else 0)",
+            ),
+        ),
     ),
     Sabotage(
         "launch after the word stopped",
-        (Edit("quorum/keeper.py", "run.failed or s.leaving or s.sworn_off:", "run.failed or s.leaving:"),),
+        (Edit("quorum/keeper.py", "s.leaving or s.sworn_off or s.called_off:", "s.leaving or s.called_off:"),),
     ),
     Sabotage(
         "evict is not guarded by the ballot",
@@ -229,7 +289,7 @@ SABOTAGES = (
             Edit("quorum/keeper.py", "        if run.asked_revision >= kept.revision or s.now", "        if s.now"),
             Edit(
                 "quorum/keeper.py",
-                "        if a.target is not None or run.failed or s.leaving or s.sworn_off:",
+                "        if a.target is not None or run.failed or s.leaving or s.sworn_off or s.called_off:",
                 "        if s.sworn_off:",
             ),
         ),
