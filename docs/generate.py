@@ -54,7 +54,7 @@ def filled(text: str) -> str:
 
 def main() -> None:
     """Fill all documents."""
-    for page in sorted(DOCS.glob("*.md")):
+    for page in sorted(DOCS.rglob("*.md")):
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 

@@ -130,6 +130,7 @@ class Durability(StrEnum):
     SYNCED = "synced"  # on stable storage before the acknowledgement: survives the death of the machine
     KERNEL = "kernel"  # written, not synced: survives the death of the process only
     NONE = "none"  # may be lost even when only the process dies
+    UNKNOWN = "unknown"  # the driver does not know what it runs
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -152,15 +153,92 @@ class Place(Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = field(default_factory=dict)
 
 
-class Launch(Struct, frozen=True, kw_only=True):
-    """How to start a queue manager in the foreground.
+class StopStage(Struct, frozen=True, kw_only=True):
+    """One step of a graceful stop; the next one begins when it has failed, or when its share of the time is over.
 
     Attributes:
-        argv: program and arguments.
-        env: variables added to a minimal environment (PATH, LANG, HOME).
+        argv: a command that asks for the stop; empty: `signal` is sent instead.
+        signal: to the processes that the start command left, or to the start command itself in the foreground.
+        share: of the time that there is for the stop, in (0, 1]; what is left of 1 in the end belongs to SIGKILL.
+    """
+
+    argv: tuple[str, ...] = ()
+    signal: int = signal.SIGTERM
+    share: float = 1.0
+
+
+class Outside(Struct, frozen=True, kw_only=True):
+    """Processes of a queue manager that another program starts, such as systemd, in a cgroup of their own.
+
+    Attributes:
+        cgroup: path of it below the root of the cgroup hierarchy, known before the start, such as `/a.slice/b.service`.
+        permit: file without which that program starts nothing; the warden removes it before it kills.
+    """
+
+    cgroup: str
+    permit: str
+
+
+class Tended(Struct, frozen=True, kw_only=True):
+    """A queue manager that is not a foreground process of ours: started, watched and stopped by commands.
+
+    Commands are argument lists without a shell. They run in the queue manager's cgroup, never in the daemon.
+
+    Attributes:
+        foreground: the start command does not return: it is the queue manager.
+        started: exit codes of the start command that mean that the queue manager was started.
+        status: asks whether it serves; empty: nobody asks. Its answer lies in STATUS_FILE, for `ready` to judge.
+        serves: exit codes of `status` that mean that it serves.
+        stopped: exit codes of `status` that mean that it does not run: once it has served, that is its end.
+        every_s: pause between two questions once it serves, in seconds.
+        deadline_s: how long `status` may take, in seconds; then it is killed, and there was no answer.
+        stop: the stages of a graceful stop, in order.
+        processless: it leaves no process of its own: it runs for as long as `status` says so.
+        user: as whom the commands run; empty: as the member.
+        outside: where its processes are, when they are no descendants of the start command.
+    """
+
+    foreground: bool = False
+    started: tuple[int, ...] = (0,)
+    status: tuple[str, ...] = ()
+    serves: tuple[int, ...] = (0,)
+    stopped: tuple[int, ...] = ()
+    every_s: float = 5.0
+    deadline_s: float = 5.0
+    stop: tuple[StopStage, ...] = (StopStage(),)
+    processless: bool = False
+    user: str = ""
+    outside: Outside | None = None
+
+
+STATUS_FILE = "status.json"
+"""In run_dir: an Observed, written after each answer of a Tended's status command; empty before the first."""
+
+
+class Observed(Struct, frozen=True, kw_only=True):
+    """What the status command of a Tended last answered.
+
+    Attributes:
+        code: its exit code; None when it was killed at its deadline.
+        output: the end of what it printed.
+        at_ns: when, on CLOCK_BOOTTIME; 0: it has not answered yet.
+    """
+
+    code: int | None = None
+    output: str = ""
+    at_ns: int = 0
+
+
+class Launch(Struct, frozen=True, kw_only=True):
+    """How to start a queue manager.
+
+    Attributes:
+        argv: program and arguments: the queue manager in the foreground or, with `tended`, its start command.
+        env: variables added to a minimal environment (PATH, LANG, HOME), for all commands.
         files: text files to write into run_dir first, by name.
-        stop_signal: asks for a graceful stop.
+        stop_signal: asks for a graceful stop; with `tended`, its stages do.
         also_writes: directories below data_dir to create before the start.
+        tended: how to tend a queue manager that is no foreground process.
     """
 
     argv: tuple[str, ...]
@@ -168,6 +246,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     files: dict[str, str] = field(default_factory=dict)
     stop_signal: int = signal.SIGTERM
     also_writes: tuple[str, ...] = ()
+    tended: Tended | None = None
 
 
 class NotReady(Exception):  # noqa: N818 - an answer, not a mistake
@@ -202,8 +281,13 @@ class QueueManager(Protocol):
         """Version of the program on this machine; raises MachineError when it is missing."""
         ...
 
+    async def examine(self, place: Place) -> list[str]:
+        """What on this machine is in the way of a start, a sentence each; may run programs, with a deadline."""
+        ...
+
 
 __all__ = [
+    "STATUS_FILE",
     "Changes",
     "Durability",
     "KeyChange",
@@ -212,7 +296,11 @@ __all__ = [
     "Link",
     "LinkCounters",
     "NotReady",
+    "Observed",
+    "Outside",
     "Place",
     "QueueManager",
+    "StopStage",
+    "Tended",
     "boottime_ns",
 ]

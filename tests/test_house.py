@@ -40,6 +40,8 @@ BEGINS_ELSEWHERE = {"what_if"}
 FRUGAL = (
     "member/warden*.py",
     "member/launch.py",
+    "member/minder*.py",
+    "managers/asking_child.py",
     "member/processes.py",
     "storage/directory.py",
     "storage/epoch_file.py",

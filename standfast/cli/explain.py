@@ -63,6 +63,14 @@ ENDS = (
     ),
     _end("no_answer", "It answered no question for some seconds, though its process was there.", _LOG),
     _end(
+        "left_no_process",
+        "Its start command said that it was started, and left no process: it runs elsewhere or not at all.",
+        f"{_LOG} Let the command start it itself, and not by a service manager or a container daemon.",
+    ),
+    _end("says_stopped", "Its status command says that it does not run any more; what it had left was killed.", _LOG),
+    _end("stop_over", "Its stop used up all stages; what was left was killed.", _LOG),
+    _end("processes_ended", "The last process of its unit has ended.", "Read the unit's journal on that member."),
+    _end(
         "warden_gone", "The member's warden died, and the queue manager with it.", "Read warden.log in RUN_DIR/MEMBER."
     ),
     _end("no_warden", "The member's warden was just being replaced.", "Nothing to do: it is started again."),

@@ -34,7 +34,7 @@ from standfast.member.statedir import IDENTITY, StoredIdentity
 from standfast.member.watchdog_device import traits
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec, WatchdogMode
 from standfast.model.watchdog import uncovered
-from standfast.ports import Durability, Place
+from standfast.ports import Durability, Place, QueueManager
 from standfast.stores.etcd_version import version_problem
 from standfast.trust import CLUSTER_KEY, load_cluster_key, ssl_client_context
 
@@ -269,10 +269,23 @@ async def _queue_manager(
         yield _ok(spec.name, f"{spec.kind} {await how.version()}")
     except MachineError as error:
         yield _problem(spec.name, error)
+    for sentence in await _obstacles(how, place):
+        yield Finding(Level.PROBLEM, spec.name, sentence, "", MachineError)
     level = Level.OK if how.durability is Durability.SYNCED else Level.WARNING
     yield Finding(level, spec.name, how.durability_note)
     several = sum(m.role is Role.DATA for m in cluster.members) > 1
     yield await _storage(spec.name, spec.storage, shared=several)
+
+
+async def _obstacles(how: QueueManager, place: Place) -> list[str]:
+    """What its driver finds on this machine, once its options make sense."""
+    if how.problems(place):
+        return []
+    try:
+        how.launch(place)
+        return await how.examine(place)
+    except StandfastError as error:
+        return [str(error)]
 
 
 async def _storage(qm: str, storage: StorageSpec, *, shared: bool) -> Finding:

@@ -196,5 +196,8 @@ def _comment(text: str) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    """A text, number, boolean or list of them in TOML, which for these is JSON."""
+    """A text, number, boolean, or list or table of them in TOML, which but for the table is JSON."""
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key, ensure_ascii=False)} = {_toml(entry)}" for key, entry in value.items())
+        return "{ " + ", ".join(pairs) + " }"
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

@@ -19,7 +19,7 @@ class Verdict(StrEnum):
 
     KEPT = "kept"  # every acknowledged message is there
     BROKEN = "broken"  # a promise was broken
-    NO_PROMISE = "no_promise"  # the driver's durability is NONE: nothing was promised, so nothing was kept
+    NO_PROMISE = "no_promise"  # the driver's durability is NONE or UNKNOWN: nothing was promised, so nothing was kept
     UNPROVEN = "unproven"  # it could not be found out; never to be read as "kept"
 
 
@@ -53,7 +53,7 @@ class Audit(Struct, frozen=True, kw_only=True):
     @property
     def verdict(self) -> Verdict:
         """Whether the promise of the driver was kept in this run."""
-        if self.durability is Durability.NONE:
+        if self.durability in (Durability.NONE, Durability.UNKNOWN):
             return Verdict.NO_PROMISE
         if self.stored is None or self.acked == 0:
             return Verdict.UNPROVEN

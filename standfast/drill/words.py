@@ -24,7 +24,8 @@ def explanation(result: DrillResult) -> str:
         return f"Each of {count(totals.acked)} acknowledged messages is in the queue manager at the end."
     if result.verdict is Verdict.NO_PROMISE:
         lost = "None was lost" if totals.lost == 0 else f"{count(totals.lost)} were lost"
-        return f"Driver durability NONE: {result.durability_note} {lost} of {count(totals.acked)} acknowledged."
+        promise = f"Driver durability {result.durability.name}: {result.durability_note}"
+        return f"{promise} {lost} of {count(totals.acked)} acknowledged."
     if result.verdict is Verdict.UNPROVEN:
         if totals.acked == 0:
             return "No message was acknowledged during the whole drill, so that nothing could be lost or kept."

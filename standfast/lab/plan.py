@@ -5,6 +5,7 @@ import socket
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from standfast.clusterfile import load, template
 from standfast.errors import MachineError
@@ -58,6 +59,7 @@ def plan(
     profile: str = "fast",
     restart_window_s: float = 60.0,
     namespaces: bool = False,
+    options: dict[str, Any] | None = None,
 ) -> Cluster:
     """Write cluster file, keys and directories of a new lab, on loopback addresses or in network namespaces.
 
@@ -78,7 +80,12 @@ def plan(
         (directory / part).mkdir(mode=0o700, parents=True, exist_ok=True)
     storage = StorageSpec(path=str(directory / SHARED / queue_manager))
     spec = QueueManagerSpec(
-        name=queue_manager, kind=kind, port=port, storage=storage, restart_window_s=restart_window_s
+        name=queue_manager,
+        kind=kind,
+        port=port,
+        storage=storage,
+        restart_window_s=restart_window_s,
+        options=options or {},
     )
     cluster_id = uuid.uuid4().hex
     text = template(name, cluster_id, members, (spec,), profile=profile)

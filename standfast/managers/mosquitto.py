@@ -130,6 +130,10 @@ class Mosquitto:
         """Version of mosquitto; raises MachineError when it is missing."""
         return await program_version(_program(), "-h", pattern=r"mosquitto version (\S+)")
 
+    async def examine(self, place: Place) -> list[str]:  # noqa: ARG002 - `launch` finds all that it needs
+        """Nothing beside the program is needed."""
+        return []
+
 
 def connect_packet(client_id: str, credentials: Credentials | None, *, clean: bool = True) -> bytes:
     """An MQTT 3.1.1 CONNECT without keep-alive; `clean` False asks for a session that outlives the connection."""

@@ -126,6 +126,10 @@ class Nats:
         """Version of nats-server; raises MachineError when it is missing."""
         return await program_version(_program(), "--version", pattern=r"v(\d+\.\d+\.\d+\S*)")
 
+    async def examine(self, place: Place) -> list[str]:  # noqa: ARG002 - `launch` finds all that it needs
+        """Nothing beside the program is needed."""
+        return []
+
 
 def connect_command(credentials: Credentials | None) -> bytes:
     """The CONNECT line of the NATS protocol; an answer "no responders" comes at once instead of never."""

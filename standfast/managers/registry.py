@@ -7,11 +7,12 @@ reader sees at a glance what there is. `tests/managers/test_driver_suite.py` tak
 import difflib
 
 from standfast.errors import ClusterFileError
+from standfast.managers.command import Command
 from standfast.managers.mosquitto import Mosquitto
 from standfast.managers.nats import Nats
 from standfast.ports import QueueManager
 
-_ALL: tuple[QueueManager, ...] = (Mosquitto(), Nats())
+_ALL: tuple[QueueManager, ...] = (Command(), Mosquitto(), Nats())
 DRIVERS: dict[str, QueueManager] = {one.kind: one for one in _ALL}
 
 

@@ -14,13 +14,15 @@ from typing import Protocol
 
 from standfast.errors import ClusterFileError, StandfastError
 from standfast.managers.registry import driver
+from standfast.member import minder
 from standfast.member.inbox import Inbox
-from standfast.member.warden_reports import ClaimOrder, LaunchOrder
+from standfast.member.warden_reports import ClaimOrder, LaunchOrder, TendedOrder
 from standfast.model.cluster import Cluster, QueueManagerSpec
-from standfast.ports import Launch, NotReady, Place, QueueManager, boottime_ns
+from standfast.ports import STATUS_FILE, Launch, NotReady, Place, QueueManager, Tended, boottime_ns
 from standfast.quorum import signals as sig
 
 NS_PER_S = 1_000_000_000
+MS_PER_S = 1000
 CLAIM_SHARE = 0.75
 """Of the time for a start, what it may wait for the storage's lock: who holds it is told before the time is over."""
 FIRST_POLLS = 200
@@ -34,6 +36,9 @@ HEALTH_EVERY_S = 1.0
 HEALTH_FAILURES = 3
 """Unanswered questions in a row after which a serving queue manager counts as unresponsive."""
 
+
+EXIT_WORDS = {f"exit_{code}": word for code, word in minder.WORDS.items()}
+"""What a minder means by its exit code."""
 
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "LANG": "C.UTF-8"}
@@ -65,6 +70,8 @@ class Attendant:
         self._run_dir = run_dir
         self._hands = hands
         self._inbox = inbox
+        self._hurry_s = cluster.timing.graceful_ms / MS_PER_S
+        self._tended: set[str] = set()
         self._specs: dict[str, QueueManagerSpec] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
 
@@ -90,6 +97,7 @@ class Attendant:
             asyncio.get_running_loop().call_soon(self._inbox.give, sig.LaunchRefused(spec.name, epoch, code))
             return
         self._specs[spec.name] = spec
+        (self._tended.add if launch.tended else self._tended.discard)(spec.name)
         self._hands.launch(self._order(spec, epoch, incarnation, place, launch))
 
     def _order(self, spec: QueueManagerSpec, epoch: int, incarnation: int, place: Place, launch: Launch) -> LaunchOrder:
@@ -112,6 +120,15 @@ class Attendant:
             log=str(place.run_dir / "output.log"),
             stop_signal=launch.stop_signal,
             storage=claim,
+            tended=self._tending(spec, place, launch.tended) if launch.tended else None,
+        )
+
+    def _tending(self, spec: QueueManagerSpec, place: Place, how: Tended) -> TendedOrder:
+        return TendedOrder(
+            how=how,
+            stop_s=spec.stop_timeout_s,
+            hurry_s=self._hurry_s,
+            status_file=str(place.run_dir / STATUS_FILE),
         )
 
     def stop(self, qm: str) -> None:
@@ -144,7 +161,7 @@ class Attendant:
     def exited(self, qm: str, epoch: int, code: str) -> None:
         """The warden reports that nothing of it is left."""
         self._forget(qm)
-        self._inbox.give(sig.Exited(qm, epoch, code))
+        self._inbox.give(sig.Exited(qm, epoch, EXIT_WORDS.get(code, code) if qm in self._tended else code))
 
     async def close(self) -> None:
         """Stop asking."""
@@ -196,7 +213,9 @@ def _prepared(manager: QueueManager, place: Place) -> Launch:
     if problems := manager.problems(place):
         raise ClusterFileError(" ".join(problems))
     launch = manager.launch(place)
-    write_files(place.run_dir, launch.files)
+    # An answer from a former life must not count.
+    files = {**launch.files, STATUS_FILE: "{}"} if launch.tended else launch.files
+    write_files(place.run_dir, files)
     return launch
 
 

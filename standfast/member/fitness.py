@@ -77,17 +77,19 @@ class Fitness:
         return list({**self._from_file, **stored}.values())
 
     async def _fit(self, prober: Prober, spec: QueueManagerSpec) -> bool:
-        trouble = self._program_trouble(spec) or await self._storage_trouble(prober, spec)
+        trouble = await self._program_trouble(spec) or await self._storage_trouble(prober, spec)
         self._reporter.notice(NoticeKind.STORAGE_UNREADY, spec.name, trouble)
         return not trouble
 
-    def _program_trouble(self, spec: QueueManagerSpec) -> str:
+    async def _program_trouble(self, spec: QueueManagerSpec) -> str:
         place = self._place(spec)
         try:
             manager = driver(spec.kind)
             if problems := manager.problems(place):
                 return " ".join(problems)
             manager.launch(place)
+            if obstacles := await manager.examine(place):
+                return " ".join(obstacles)
         except (StandfastError, OSError) as error:
             return str(error)
         return ""

@@ -1,5 +1,7 @@
 """From a forked child of the warden to a running queue manager: contain, claim the storage, look at the lease, exec.
 
+A queue manager that is no foreground process is not executed: the child becomes its minder, see `minder`.
+
 Guarantees: the program is executed only after the storage was claimed and, as the very last step, the lease was found
 to have the budget for a stop left; a child that is paused after that look is killed by the warden like any running
 queue manager. Whatever hangs (storage, log directory) hangs this child only.
@@ -13,11 +15,14 @@ itself closes the pipe. Standard library only.
 import json
 import os
 import signal
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from standfast.member import warden_kernel as kernel
+from standfast.member.minder import HURRY, Minder
+from standfast.member.minder_plan import Plan
 from standfast.member.processes import Cgroup
 from standfast.member.warden_run_dir import RunDir
 from standfast.storage import directory
@@ -44,8 +49,10 @@ class Order(NamedTuple):
     cwd: str
     log: str
     stop_signal: int
+    hurry_signal: int
     kind: str
     storage: Claim
+    plan: Plan | None = None
 
     @classmethod
     def parse(cls, fields: Mapping[str, Any]) -> "Order":
@@ -54,6 +61,8 @@ class Order(NamedTuple):
         if not argv or not qm or "/" in qm or qm.startswith("."):
             raise ValueError(f"argv = {argv} or qm = {qm!r} can not be launched")
         epoch, kind = int(fields["epoch"]), str(storage["kind"])
+        plan = Plan.parse(fields["tended"]) if fields.get("tended") else None
+        stop_signal = signal.SIGTERM if plan else signal.Signals(fields["stop_signal"])
         return cls(
             qm=qm,
             epoch=epoch,
@@ -61,9 +70,11 @@ class Order(NamedTuple):
             env={str(name): str(value) for name, value in fields["env"].items()},
             cwd=str(fields["cwd"]),
             log=str(fields["log"]),
-            stop_signal=signal.Signals(fields["stop_signal"]),
+            stop_signal=stop_signal,
+            hurry_signal=HURRY if plan else stop_signal,
             kind=kind,
             storage=_CLAIMS[kind][0]({**storage, "qm": qm, "epoch": epoch}),
+            plan=plan,
         )
 
 
@@ -127,7 +138,8 @@ def _contain(order: Order, pad: Launchpad, tell: int) -> None:
     try:
         if pad.box is not None and not pad.contained:
             pad.box.join()
-        pad.run_dir.record_launch(order.qm, str(pad.box.path) if pad.box else "")
+        outside = order.plan.outside if order.plan and order.plan.outside else ()
+        pad.run_dir.record_launch(order.qm, str(pad.box.path) if pad.box else "", tuple(outside))
     except OSError as error:
         raise LaunchRefused(LaunchRefusal.CONTAINMENT, f"({error})") from error
 
@@ -153,18 +165,32 @@ def require_lease(exec_before: kernel.SharedMoment) -> None:
 
 
 def _execute(order: Order, pad: Launchpad, tell: int, claim_us: int) -> NoReturn:
-    """The last look at the lease, then exec; raises LaunchRefused."""
+    """The last look at the lease, then exec, or a minder's life; raises LaunchRefused."""
     try:
         os.chdir(order.cwd)
     except OSError as error:
         raise LaunchRefused(LaunchRefusal.EXEC_FAILED, f"({error})") from error
+    # Made first: it is what hears a stop that comes right after the answer.
+    minder = Minder(order.plan, order.argv, order.env) if order.plan else None
     _say(tell, {"claim_us": claim_us})
     require_lease(pad.exec_before)
+    if minder:
+        os.close(tell)
+        os._exit(_tended(minder))
     try:
         os.execvpe(order.argv[0], order.argv, order.env)  # noqa: S606 - no shell is wanted
     except OSError as error:
         raise LaunchRefused(LaunchRefusal.EXEC_FAILED, f"({order.argv[0]}: {error.strerror})") from error
     raise AssertionError("exec returned")
+
+
+def _tended(minder: Minder) -> int:
+    """Its life; the exit code. What nobody foresaw is written where the queue manager's output goes."""
+    try:
+        return minder.run()
+    except BaseException:  # noqa: BLE001 - nothing must return into the warden's own frames
+        os.write(2, traceback.format_exc().encode())
+        return _EXIT_REFUSED
 
 
 __all__ = ["Launchpad", "Order", "become", "require_lease"]

@@ -165,20 +165,23 @@ class Cgroup:
 
 
 def own_cgroup() -> Path | None:
-    """Directory of this process's cgroup of version 2, or None where there is none.
-
-    Found by the mount table, as hybrid layouts have it elsewhere than in /sys/fs/cgroup. Formats: proc(5), cgroups(7).
-    """
-    group = ""
+    """Directory of this process's cgroup of version 2, or None where there is none. Format: cgroups(7)."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         if line.startswith("0::"):
-            group = line[len("0::") :]
+            return cgroup_at(line[len("0::") :])
+    return None
+
+
+def cgroup_at(group: str) -> Path | None:
+    """Directory of the cgroup of version 2 with that path, there or not; None where there are none.
+
+    Found by the mount table, as hybrid layouts have it elsewhere than in /sys/fs/cgroup. Format: proc(5).
+    """
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
-        if group and right.split()[0] == "cgroup2":
+        if right.split()[0] == "cgroup2":
             root, mount_point = left.split()[3:5]
-            below = group.removeprefix(root.rstrip("/")).lstrip("/")
-            return Path(mount_point) / below
+            return Path(mount_point) / group.removeprefix(root.rstrip("/")).lstrip("/")
     return None
 
 

@@ -1,10 +1,10 @@
 """The warden: a small process that starts queue managers and ends them when the lease ends, whatever the daemon does.
 
-Guarantees: no process that it started for a queue manager, nor a descendant of one, lives past the lease's end as last
-told by the daemon. The same when the daemon hangs, is stopped or dies (the warden needs it for nothing), when the
-warden is stopped (the backstop wakes it), and when the warden dies (see `warden_backstop`). `exited` and `refused` are
-reported only when no process of that launch is left. What the kernel can not end, the watchdog does, where there is one
-(see `warden_watchdog`).
+Guarantees: no process that it started for a queue manager, nor a descendant of one, nor one in a cgroup that its launch
+names (see `warden_outside`), lives past the lease's end as last told by the daemon. The same when the daemon hangs, is
+stopped or dies (the warden needs it for nothing), when the warden is stopped (the backstop wakes it), and when the
+warden dies (see `warden_backstop`). `exited` and `refused` are reported only when no process of that launch is left.
+What the kernel can not end, the watchdog does, where there is one (see `warden_watchdog`).
 
 How: `stop_ns` before the lease's end every queue manager gets its stop signal; `kill_ns` before it, SIGKILL goes to all
 of its processes. Nothing is launched with less than `stop_ns` of lease left, and a launched process looks again right
@@ -40,6 +40,8 @@ from standfast.storage.refusal import LaunchRefusal
 
 LINGER_NS = 5_000_000_000
 """How long a warden without lease, queue managers and daemon waits for a daemon before it ends."""
+LOOK_NS = 2_000_000
+"""Pause between two looks at a cgroup whose end nobody tells."""
 _WAKE_BYTES = 4096
 
 
@@ -144,6 +146,8 @@ class Warden:
             moment = self._lease.next_after(self._ticked_ns)
             if self._verdict_ns is not None:
                 moment = min(moment or self._verdict_ns, self._verdict_ns)
+            if any(charge.unheard for charge in self._charges.values()):
+                moment = kernel.boottime_ns() + LOOK_NS
         elif not self._channel.connected:
             moment = max(self._lease.end_ns, self._idle_since_ns + LINGER_NS)
         feed_ns = self._watchdog.next_ns(kernel.boottime_ns(), self._lease.end_ns, self._lease.stop_at)
@@ -181,6 +185,7 @@ class Warden:
             for charge in self._charges.values():
                 if charge.lease_killed:
                     self._channel.send({"report": "stuck"} | charge.fields(pid=charge.pid))
+        self._sweep()
 
     # ------------------------------------------------------------ queue managers
 

@@ -3,7 +3,7 @@
 Guarantees: when the warden dies, by whatever cause, every process that it started dies too, also those that detached
 themselves; when somebody stops the warden (SIGSTOP), it goes on within milliseconds.
 How: queue managers die by their death signal, their orphans become children of the backstop, the nearest subreaper
-left, and it kills all its children until there is none.
+left, and it kills all its children until there is none; then what launches on record have in cgroups of others.
 Does not guarantee: anything when warden and backstop are killed at the same instant. Main processes still die then;
 detached ones are found by the next start's clean-up in their cgroup, or hold the storage's lock.
 
@@ -16,9 +16,11 @@ import signal
 
 from standfast.member import processes
 from standfast.member import warden_kernel as kernel
+from standfast.member.warden_outside import end_all
+from standfast.member.warden_run_dir import RunDir
 
 
-def stand_behind(warden: int, lock: int) -> int:
+def stand_behind(warden: int, lock: int, run_dir: RunDir) -> int:
     """Watch the warden until it ends, then end all that it left; the exit code to pass on.
 
     Holds `lock` so that it is free only when nothing is left.
@@ -29,6 +31,7 @@ def stand_behind(warden: int, lock: int) -> int:
     kernel.harden()
     code = _await_end(warden)
     _end_children()
+    end_all(run_dir)
     return code
 
 

@@ -16,6 +16,7 @@ from standfast.member import processes
 from standfast.member import warden_kernel as kernel
 from standfast.member.launch import Launchpad, Order, become
 from standfast.member.processes import Cgroup
+from standfast.member.warden_outside import OutsideBox
 from standfast.member.warden_protocol import Cause, Stage
 from standfast.member.warden_run_dir import RunDir
 from standfast.storage.refusal import LaunchRefusal
@@ -49,6 +50,7 @@ class Charge:
         self._answer = b""
         self._status = 0
         self._began_ns = kernel.boottime_ns()
+        self._outside = OutsideBox(order.plan.outside) if order.plan and order.plan.outside else None
         self._box = Cgroup(box_path).make() if box_path else None
         self.pipe, tell = os.pipe()
         try:
@@ -105,7 +107,7 @@ class Charge:
         elif self.stage is Stage.RUNNING:
             self._blame(cause)
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self.pid, self.order.stop_signal)
+                os.kill(self.pid, self.order.hurry_signal if cause is Cause.LEASE else self.order.stop_signal)
                 os.killpg(self.pid, signal.SIGCONT)
 
     def kill(self, cause: Cause) -> None:
@@ -115,6 +117,8 @@ class Charge:
             self._box.kill()
         if self.stage is not Stage.ENDING:  # later the pid is not its own any more
             processes.kill(self.pid)
+        if self._outside:
+            self._outside.end()
 
     def _blame(self, cause: Cause) -> None:
         """The first cause counts, but a kill takes over from a stop; once the main process has ended it is settled."""
@@ -127,6 +131,8 @@ class Charge:
         if self._box:
             self._box.kill()
         processes.kill(self.pid)
+        if self._outside:
+            self._outside.end()
         _, self._status = os.waitpid(self.pid, 0)
         self.stage = Stage.ENDING
 
@@ -140,8 +146,16 @@ class Charge:
         return self._box is not None and pid in self._box.pids()
 
     def empty(self) -> bool:
-        """Whether its main process was reaped and its cgroup, if any, is empty."""
-        return self.stage is Stage.ENDING and not (self._box and self._box.populated())
+        """Whether its main process was reaped and its cgroups, if any, are empty."""
+        if self.stage is not Stage.ENDING or (self._box and self._box.populated()):
+            return False
+        # Only now can nobody of it make the permit again.
+        return self._outside is None or self._outside.empty()
+
+    @property
+    def unheard(self) -> bool:
+        """Whether it is ending in a cgroup whose end nobody tells: it must be looked at again."""
+        return self._outside is not None and self.stage is Stage.ENDING
 
     def last_words(self) -> dict[str, Any]:
         """The report of its end."""

@@ -22,6 +22,7 @@ from standfast.errors import MachineError
 from standfast.member import processes
 from standfast.member.processes import Cgroup, await_gone
 from standfast.member.warden_kernel import boottime_ns
+from standfast.member.warden_outside import OutsideBox, boxes_on_record
 from standfast.member.warden_protocol import LARGEST_BYTES, packet_socket
 from standfast.member.warden_run_dir import LaunchRecord, ProcessRecord, RunDir
 
@@ -55,6 +56,7 @@ def end_leftovers(path: Path, budget_ns: int) -> Leftovers:
         lock = _free_lock(run_dir, boottime_ns() if running is None else boottime_ns() + budget_ns // 2, until_ns)
     try:
         names.update(_end_launches(run_dir.launches(), until_ns))
+        names.update(_end_outside(boxes_on_record(run_dir), until_ns))
         names.update(_end_cgroups(Path(record.cgroup) if record and record.cgroup else None, until_ns))
         run_dir.forget_launches()
     finally:
@@ -120,6 +122,15 @@ def _end_launches(launches: list[LaunchRecord], until_ns: int) -> set[str]:
     _insist(await_gone(alive, until_ns), names)
     boxes = {record.qm: Cgroup(Path(record.cgroup)) for record in launches if record.cgroup}
     return names | _end_boxes(boxes, until_ns)
+
+
+def _end_outside(boxes: dict[str, OutsideBox], until_ns: int) -> set[str]:
+    """The same for what launches have in cgroups of others."""
+    names = {qm for qm, box in boxes.items() if box.populated()}
+    for box in boxes.values():
+        box.end()
+    _insist(await_gone(lambda: not all(box.empty() for box in boxes.values()), until_ns), names)
+    return names
 
 
 def _end_cgroups(above: Path | None, until_ns: int) -> set[str]:

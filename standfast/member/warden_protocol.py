@@ -6,7 +6,8 @@ Daemon to warden, by `do`:
 
 ============  ========================================================================================
 ``lease``     end_ns, stop_ns, kill_ns: the lease's end on CLOCK_BOOTTIME; how long before it to stop, to kill
-``launch``    qm, epoch, argv, env, cwd, log, stop_signal, storage {kind, and what its claim asks for}
+``launch``    qm, epoch, argv, env, cwd, log, stop_signal, storage {kind, and what its claim asks for},
+              tended: null, or how to tend what is no foreground process, see `minder_plan.Plan`
 ``stop``      qm: its stop signal to its main process
 ``kill``      qm: SIGKILL to everything of it
 ``list``      asks for `state`

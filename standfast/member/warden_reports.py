@@ -3,6 +3,7 @@
 from msgspec import Struct, field
 
 from standfast.member.warden_protocol import Cause, Containment, Stage, WatchdogState
+from standfast.ports import Tended
 from standfast.storage.refusal import LaunchRefusal
 
 
@@ -30,6 +31,22 @@ class ClaimOrder(Struct, frozen=True, kw_only=True):
     wait_until_ns: int = 0
 
 
+class TendedOrder(Struct, frozen=True, kw_only=True):
+    """How to tend a queue manager.
+
+    Attributes:
+        how: commands and codes.
+        stop_s: longest time for a stop that nothing hurries, in seconds.
+        hurry_s: longest time for a stop because the lease runs out, in seconds.
+        status_file: where the answers of its status command are written.
+    """
+
+    how: Tended
+    stop_s: float
+    hurry_s: float
+    status_file: str
+
+
 class LaunchOrder(Struct, frozen=True, kw_only=True, tag_field="do", tag="launch"):
     """A launch.
 
@@ -42,6 +59,7 @@ class LaunchOrder(Struct, frozen=True, kw_only=True, tag_field="do", tag="launch
         log: file for its output, appended to; set aside as `.1` when large.
         stop_signal: asks for a graceful stop.
         storage: what to claim first.
+        tended: how to tend what is no foreground process; None: `argv` is the queue manager.
     """
 
     qm: str
@@ -52,6 +70,7 @@ class LaunchOrder(Struct, frozen=True, kw_only=True, tag_field="do", tag="launch
     log: str
     stop_signal: int
     storage: ClaimOrder
+    tended: TendedOrder | None = None
 
 
 class WatchdogOrder(Struct, frozen=True, kw_only=True, tag_field="do", tag="watchdog"):

@@ -47,12 +47,17 @@ class WardenRecord(NamedTuple):
 
 
 class LaunchRecord(NamedTuple):
-    """What was launched: the main process, which leads its session, and its cgroup (empty: none)."""
+    """What was launched: the main process, which leads its session, its cgroup, and what is outside of that.
+
+    Empty: none.
+    """
 
     boot: str
     qm: str
     main: ProcessRecord
     cgroup: str
+    outside: tuple[str, ...] = ()
+    """Fields of a `minder_plan.Outside`."""
 
 
 class RunDir:
@@ -84,9 +89,9 @@ class RunDir:
         finally:
             os.close(handle)
 
-    def record_launch(self, qm: str, cgroup: str) -> None:
+    def record_launch(self, qm: str, cgroup: str, outside: tuple[str, ...] = ()) -> None:
         """Record the calling process as the main process of a queue manager; raises OSError."""
-        record = LaunchRecord(boot_id(), qm, ProcessRecord.of(os.getpid()), cgroup)
+        record = LaunchRecord(boot_id(), qm, ProcessRecord.of(os.getpid()), cgroup, outside)
         _replace(self.launched / f"{qm}.json", json.dumps(record))
 
     def launches(self) -> list[LaunchRecord]:
@@ -94,8 +99,8 @@ class RunDir:
         found = []
         for file in sorted(self.launched.glob("*.json")):
             with contextlib.suppress(OSError, ValueError, TypeError):
-                boot, qm, main, cgroup = json.loads(file.read_bytes())
-                found.append(LaunchRecord(boot, qm, ProcessRecord(*main), cgroup))
+                boot, qm, main, cgroup, *more = json.loads(file.read_bytes())
+                found.append(LaunchRecord(boot, qm, ProcessRecord(*main), cgroup, tuple(more[0] if more else ())))
         return [record for record in found if record.boot == boot_id()]
 
     def forget_launches(self) -> None:

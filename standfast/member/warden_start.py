@@ -87,7 +87,7 @@ def main() -> int:
     kernel.become_subreaper()
     warden = os.fork()
     if warden:
-        return stand_behind(warden, lock)
+        return stand_behind(warden, lock, run_dir)
     own = processes.own_cgroup()
     watch_over(run_dir, lock, own / f"standfast-{name}" if own else None, first)
     return 0

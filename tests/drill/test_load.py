@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from standfast.drill.audit import Verdict, audit
+from standfast.drill.clients.registry import CLIENTS
 from standfast.drill.identity import decode
 from standfast.drill.load import Load
 from standfast.drill.outage import outages
@@ -198,7 +199,7 @@ async def test_a_queue_manager_that_stays_away_ends_in_a_record_that_proves_noth
 
 
 async def test_a_refused_login_is_said_at_once(tmp_path: Path) -> None:
-    for kind in DRIVERS:
+    for kind in CLIENTS:
         secret = tmp_path / f"secret-{kind}"
         secret.write_text("right\n")
         secret.chmod(0o600)

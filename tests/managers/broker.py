@@ -1,23 +1,65 @@
-"""A queue manager run straight from a driver's Launch: what the warden does, without its safety."""
+"""A queue manager run straight from a driver's Launch: what the warden does, without its safety.
+
+Those that are tended have a minder here too, in a process of its own.
+"""
 
 import asyncio
+import json
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from standfast.ports import NotReady, Place, QueueManager
+import msgspec
 
-ADDRESS = "127.0.50.1"
+import standfast
+from standfast.lab.processes import await_end, signal_all, tree
+from standfast.managers.nats import Nats
+from standfast.member.warden_reports import TendedOrder
+from standfast.ports import STATUS_FILE, Launch, NotReady, Place, QueueManager
+
+ADDRESS = "127.0.42.1"
+ASK_NATS = (sys.executable, "-I", "-S", str(Path(__file__).with_name("ask_nats.py")), "{address}", "{port}")
+_MINDER = """
+import json, os, sys
+sys.path.append(sys.argv[1])
+from standfast.member.minder import Minder
+from standfast.member.minder_plan import Plan
+argv, env, plan = json.loads(sys.argv[2])
+sys.exit(Minder(Plan.parse(plan), argv, env).run())
+"""
+
+
+def command_options() -> dict[str, object]:
+    """A real nats-server that goes into the background, as most queue managers do."""
+    server = Nats().launch(Place(name="", data_dir=Path(), run_dir=Path(), address="", port=0)).argv[0]
+    script = f'{server} --name "$0" -a "$1" -p "$2" -js -sd "$3" &'
+    return {
+        "start": ["/bin/sh", "-c", script, "{name}", "{address}", "{port}", "{data_dir}"],
+        "status": list(ASK_NATS),
+        "status_every_s": 0.1,
+        "status_deadline_s": 0.5,
+    }
+
+
+OPTIONS: dict[str, Callable[[], dict[str, object]]] = {"command": command_options}
+"""What a kind can not do without."""
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((ADDRESS, 0))
         return int(probe.getsockname()[1])
+
+
+def place_for(driver: QueueManager, root: Path, name: str = "qm1", **options: object) -> Place:
+    """A place with all the options that the kind needs."""
+    needed = OPTIONS[driver.kind]() if driver.kind in OPTIONS else {}
+    return place_in(root, name, **{**needed, **options})
 
 
 def place_in(root: Path, name: str = "qm1", **options: object) -> Place:
@@ -30,10 +72,16 @@ def place_in(root: Path, name: str = "qm1", **options: object) -> Place:
 
 
 class Broker:
-    """One started process."""
+    """One started queue manager; `process` is its main process, or its minder."""
 
-    def __init__(self, driver: QueueManager, place: Place, process: asyncio.subprocess.Process, stop: int) -> None:
-        self.driver, self.place, self.process, self._stop = driver, place, process, stop
+    def __init__(self, driver: QueueManager, place: Place, process: asyncio.subprocess.Process, launch: Launch) -> None:
+        self.driver, self.place, self.process = driver, place, process
+        self._tended = launch.tended is not None
+        self._stop = signal.SIGTERM if self._tended else launch.stop_signal
+
+    def living(self) -> list[int]:
+        """Its processes, without the minder."""
+        return tree([self.process.pid])[1 if self._tended else 0 :]
 
     async def ready(self, timeout_s: float = 10.0) -> float:
         """Poll as the member does; the seconds it took. AssertionError when it ends first, NotReady at the timeout."""
@@ -49,9 +97,21 @@ class Broker:
             else:
                 return time.monotonic() - began
 
+    async def until_not_ready(self, timeout_s: float = 5.0) -> None:
+        """The next question or, where a status command asks, one of the next, is not answered as before."""
+        began = time.monotonic()
+        while time.monotonic() - began < timeout_s:
+            try:
+                await self.driver.ready(self.place, 0.2)
+            except NotReady:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("it is ready still")
+
     async def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        await self.process.wait()
+        """SIGKILL to all of it, as the warden does; and its minder, if it has one, goes by itself."""
+        signal_all(self.living(), signal.SIGKILL)
+        await asyncio.wait_for(self.process.wait(), 5)
 
     async def stop(self, timeout_s: float = 5.0) -> float:
         """Graceful; the seconds it took."""
@@ -62,30 +122,51 @@ class Broker:
 
     def freeze(self) -> None:
         """Return when it is really stopped: until then a busy machine lets its threads go on for a while."""
-        self.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+        for pid in self.living():
+            os.kill(pid, signal.SIGSTOP)
+            while _state(pid) not in "TZX":
+                time.sleep(0.001)
 
     def thaw(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
+        signal_all(self.living(), signal.SIGCONT)
 
     async def output(self) -> str:
         return (self.place.run_dir / "output").read_text()
 
 
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
+def _argv(launch: Launch, place: Place, environment: dict[str, str]) -> tuple[str, ...]:
+    if launch.tended is None:
+        return launch.argv
+    order = TendedOrder(how=launch.tended, stop_s=10.0, hurry_s=1.0, status_file=str(place.run_dir / STATUS_FILE))
+    told = json.dumps([launch.argv, environment, msgspec.to_builtins(order)])
+    return (sys.executable, "-I", "-S", "-c", _MINDER, str(Path(standfast.__file__).parents[1]), told)
+
+
 @asynccontextmanager
 async def started(driver: QueueManager, place: Place) -> AsyncIterator[Broker]:
     launch = driver.launch(place)
-    for name, text in launch.files.items():
+    for name, text in {**launch.files, STATUS_FILE: "{}"}.items():
         (place.run_dir / name).write_text(text)
     if place.data_dir.is_dir():
         for below in launch.also_writes:
             (place.data_dir / below).mkdir(parents=True, exist_ok=True)
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": "/"} | launch.env
     with (place.run_dir / "output").open("wb") as output:
-        process = await asyncio.create_subprocess_exec(*launch.argv, env=environment, stdout=output, stderr=output)
+        process = await asyncio.create_subprocess_exec(
+            *_argv(launch, place, environment), env=environment, cwd=place.run_dir, stdout=output, stderr=output
+        )
+    broker = Broker(driver, place, process, launch)
     try:
-        yield Broker(driver, place, process, launch.stop_signal)
+        yield broker
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        left = tree([process.pid])
+        signal_all(left, signal.SIGKILL)
+        await process.wait()
+        assert await_end(left, 5)

@@ -55,4 +55,5 @@ async def _stored_mqtt(place: Place, count: int) -> list[bytes]:
     return found
 
 
-WITNESSES = {"nats": Witness(_store_nats, _stored_nats), "mosquitto": Witness(_store_mqtt, _stored_mqtt)}
+_NATS = Witness(_store_nats, _stored_nats)
+WITNESSES = {"command": _NATS, "nats": _NATS, "mosquitto": Witness(_store_mqtt, _stored_mqtt)}

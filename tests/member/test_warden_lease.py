@@ -73,7 +73,9 @@ async def test_a_renewed_lease_disturbs_nothing(stage: Stage):
 @pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP])
 async def test_the_lease_is_kept_without_the_daemon(fate: signal.Signals):
     async with stage_for("myself", start=False) as stage:
-        order = json.dumps([str(stage.run), str(stage.root / "lease"), *stage.order(plan=("child", "detached")).argv])
+        order = json.dumps(
+            [str(stage.run), str(stage.root / "lease"), None, *stage.order(plan=("child", "detached")).argv]
+        )
         daemon = await asyncio.create_subprocess_exec(sys.executable, "-m", DAEMON, order, cwd=CHECKOUT)
         try:
             await until(lambda: set(stage.living()) == {"main", "child", "detached"})

@@ -7,13 +7,15 @@ import signal
 import sys
 from pathlib import Path
 
+import msgspec
+
 from standfast.member.warden_client import Warden
-from standfast.member.warden_reports import ClaimOrder, LaunchOrder
+from standfast.member.warden_reports import ClaimOrder, LaunchOrder, TendedOrder
 from standfast.ports import boottime_ns
 
 
 async def main() -> None:
-    run_dir, lease_file, *argv = json.loads(sys.argv[1])
+    run_dir, lease_file, tended, *argv = json.loads(sys.argv[1])
     told = os.open(lease_file, os.O_WRONLY | os.O_CREAT)
     warden = await Warden.start(Path(run_dir), Path(run_dir).parent.name, lambda _report: None)
     launched = False
@@ -33,6 +35,7 @@ async def main() -> None:
                 log=f"{run_dir}/log",
                 stop_signal=signal.SIGTERM,
                 storage=claim,
+                tended=tended and msgspec.convert(tended, TendedOrder),
             )
             warden.launch(order)
         await asyncio.sleep(0.02)

@@ -1,0 +1,92 @@
+"""What drivers have in common whose queue managers are started, stopped and watched by commands.
+
+The commands are run by the queue manager's minder, never here. `last_answer` reads what the status command said last;
+an answer counts for as long as the next one may take.
+"""
+
+import asyncio
+import difflib
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from standfast.errors import MachineError
+from standfast.ports import STATUS_FILE, NotReady, Observed, Place, Tended, boottime_ns
+
+PLACEHOLDERS = ("name", "data_dir", "run_dir", "address", "port")
+"""Fields of a Place that `{...}` stands for in the words of a command."""
+_PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z_]+)\}")
+_NS_PER_S = 1_000_000_000
+_SPARE_S = 1.0
+"""How much later than due an answer may come on a busy machine."""
+_TOLD = 200
+
+
+def filled(words: Sequence[str], place: Place) -> tuple[str, ...]:
+    """The words of a command with what the placeholders stand for."""
+    known = {name: str(getattr(place, name)) for name in PLACEHOLDERS}
+    return tuple(_PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), word) for word in words)
+
+
+def placeholder_problems(option: str, words: Sequence[str]) -> list[str]:
+    """A sentence for each `{...}` that stands for nothing."""
+    found = []
+    for name in (name for word in words for name in _PLACEHOLDER.findall(word)):
+        if name not in PLACEHOLDERS:
+            near = difflib.get_close_matches(name, PLACEHOLDERS, n=1)
+            hint = f"did you mean {{{near[0]}}}?" if near else f"there are {', '.join(PLACEHOLDERS)}."
+            found.append(f"option {option!r}: {{{name}}} stands for nothing: {hint}")
+    return found
+
+
+def require_program(word: str, option: str) -> str:
+    """The program as a path; raises MachineError when it is not on this machine."""
+    if "/" not in word:
+        on_path = shutil.which(word)
+        if on_path is None:
+            raise MachineError(f"The program {word} of option {option!r} is not on PATH. Install it, or give its path.")
+        return on_path
+    if not (Path(word).is_file() and os.access(word, os.X_OK)):
+        raise MachineError(
+            f"The program {word} of option {option!r} is not on this machine, or can not be executed. Programs belong "
+            "on each data member's own disk, not on the queue manager's storage."
+        )
+    return word
+
+
+def last_answer(place: Place, tended: Tended) -> Observed:
+    """What the status command said last; raises NotReady when that is nothing, or too long ago."""
+    try:
+        found = msgspec.json.decode((place.run_dir / STATUS_FILE).read_bytes(), type=Observed)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise NotReady(f"there is no answer of the status command: {error}") from error
+    if not found.at_ns:
+        raise NotReady("the status command has not answered yet")
+    age_s = (boottime_ns() - found.at_ns) / _NS_PER_S
+    if age_s > tended.every_s + tended.deadline_s + _SPARE_S:
+        raise NotReady(f"the last answer of the status command is {age_s:.1f} s old")
+    return found
+
+
+def require_serving(place: Place, tended: Tended) -> Observed:
+    """The same; raises NotReady unless it says that the queue manager serves."""
+    found = last_answer(place, tended)
+    if found.code not in tended.serves:
+        raise NotReady(f"the status command answered {found.code}: {found.output[-_TOLD:]}")
+    return found
+
+
+async def require_port(place: Place, timeout_s: float) -> None:
+    """Raises NotReady unless the port accepts a connection, which the kernel may do in the name of a hung process."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(place.address, place.port)
+            writer.transport.abort()
+    except TimeoutError:
+        raise NotReady(f"no answer on {place.address}:{place.port} within {timeout_s:g} s") from None
+    except OSError as error:
+        raise NotReady(f"{place.address}:{place.port}: {error}") from error
