@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from standfast.cli.explain import ends_markdown, events_markdown, refusals_markdown
+from standfast.managers.ocf_agent import CODES, SERVES, STARTED, STOPPED
 from standfast.managers.registry import DRIVERS
 from standfast.model.timing import PROFILES
 
@@ -38,9 +39,20 @@ def drivers() -> str:
     return "\n".join(lines) + "\n"
 
 
+def ocf_codes() -> str:
+    """What each exit code of an OCF agent's actions means here."""
+    lines = ["| code | meaning | of `start` | of `monitor` |", "|---:|---|---|---|"]
+    for code, meaning in CODES.items():
+        start = "started" if code in STARTED else f"failed: `exit_{code}`"
+        monitor = "serves" if code in SERVES else "does not run" if code in STOPPED else "does not serve"
+        lines.append(f"| {code} | {meaning} | {start} | {monitor} |")
+    return "\n".join(lines) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "profiles": profiles,
     "drivers": drivers,
+    "ocf_codes": ocf_codes,
     "events": events_markdown,
     "ends": ends_markdown,
     "refusals": refusals_markdown,

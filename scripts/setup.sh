@@ -25,6 +25,7 @@ need etcd etcd-server
 if [ "$purpose" = test ]; then
     need mosquitto mosquitto
     need git git
+    [ -x /usr/lib/ocf/resource.d/heartbeat/anything ] || missing="$missing resource-agents"
     need ip iproute2
     need nft nftables
 fi

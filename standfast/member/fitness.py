@@ -88,7 +88,7 @@ class Fitness:
             if problems := manager.problems(place):
                 return " ".join(problems)
             manager.launch(place)
-            if obstacles := await manager.examine(place):
+            if obstacles := [remark.text for remark in await manager.examine(place) if remark.severe]:
                 return " ".join(obstacles)
         except (StandfastError, OSError) as error:
             return str(error)

@@ -1,13 +1,28 @@
-"""A status command for nats-server, as a user would write one: 0 it serves, 3 nobody listens, 1 anything else."""
+"""A status command for nats-server, as a user would write one: 0 it serves, 3 nobody listens, 1 anything else.
+
+Arguments: address, port, and how long to wait for a listener, in seconds (default: not at all).
+"""
 
 import socket
 import sys
+import time
 
-address, port = sys.argv[1], int(sys.argv[2])
+
+def asked(address: str, port: int, until_s: float) -> socket.socket:
+    while True:
+        try:
+            return socket.create_connection((address, port), 2)
+        except ConnectionRefusedError:
+            if time.monotonic() >= until_s:
+                sys.exit(3)
+            time.sleep(0.02)
+
+
 try:
-    with socket.create_connection((address, port), 2) as asked:
-        asked.settimeout(2)
-        lines = asked.makefile("rwb")
+    patience_s = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
+    with asked(sys.argv[1], int(sys.argv[2]), time.monotonic() + patience_s) as connection:
+        connection.settimeout(2)
+        lines = connection.makefile("rwb")
         greeting = lines.readline()
         if not greeting.startswith(b"INFO "):
             sys.exit(f"no NATS server: {greeting!r}")
@@ -15,7 +30,5 @@ try:
         lines.flush()
         answer = lines.readline()
         sys.exit(0 if answer.startswith(b"PONG") else f"no PONG: {answer!r}")
-except ConnectionRefusedError:
-    sys.exit(3)
 except OSError as error:
     sys.exit(str(error))

@@ -6,6 +6,7 @@ Those that are tended have a minder here too, in a process of its own.
 import asyncio
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -19,6 +20,7 @@ import msgspec
 import standfast
 from standfast.lab.processes import await_end, signal_all, tree
 from standfast.managers.nats import Nats
+from standfast.managers.registry import DRIVERS
 from standfast.member.warden_reports import TendedOrder
 from standfast.ports import STATUS_FILE, Launch, NotReady, Place, QueueManager
 
@@ -34,20 +36,41 @@ sys.exit(Minder(Plan.parse(plan), argv, env).run())
 """
 
 
+def nats_server() -> str:
+    return Nats().launch(Place(name="", data_dir=Path(), run_dir=Path(), address="", port=0)).argv[0]
+
+
 def command_options() -> dict[str, object]:
     """A real nats-server that goes into the background, as most queue managers do."""
-    server = Nats().launch(Place(name="", data_dir=Path(), run_dir=Path(), address="", port=0)).argv[0]
-    script = f'{server} --name "$0" -a "$1" -p "$2" -js -sd "$3" &'
+    script = f'{nats_server()} --name "$0" -a "$1" -p "$2" -js -sd "$3" &'
     return {
         "start": ["/bin/sh", "-c", script, "{name}", "{address}", "{port}", "{data_dir}"],
         "status": list(ASK_NATS),
         "status_every_s": 0.1,
         "status_deadline_s": 0.5,
+        "version": [nats_server(), "--version"],
     }
 
 
-OPTIONS: dict[str, Callable[[], dict[str, object]]] = {"command": command_options}
+def ocf_options() -> dict[str, object]:
+    """The same server under the agent `anything`."""
+    return {
+        "agent": "ocf:heartbeat:anything",
+        "parameters": {
+            "binfile": nats_server(),
+            "cmdline_options": "--name {name} -a {address} -p {port} -js -sd {data_dir}",
+            "logfile": "{run_dir}/output",
+            "monitor_hook": shlex.join(ASK_NATS),
+        },
+        "monitor_every_s": 0.1,
+    }
+
+
+OPTIONS: dict[str, Callable[[], dict[str, object]]] = {"command": command_options, "ocf": ocf_options}
 """What a kind can not do without."""
+NEEDS_ROOT = {"ocf"}
+"""`anything` becomes the queue manager's user by `su`."""
+KINDS = sorted(kind for kind in DRIVERS if os.geteuid() == 0 or kind not in NEEDS_ROOT)
 
 
 def free_port() -> int:

@@ -9,13 +9,13 @@ from msgspec import structs
 from standfast.errors import ClusterFileError, KeyFileError
 from standfast.managers.registry import DRIVERS, driver
 from standfast.ports import Durability, NotReady, QueueManager
-from tests.managers.broker import ADDRESS, place_for, started
+from tests.managers.broker import ADDRESS, KINDS, place_for, started
 from tests.managers.witness import WITNESSES
 
 MESSAGES = [b"message %d" % number for number in range(20)]
 
 
-@pytest.fixture(params=sorted(DRIVERS))
+@pytest.fixture(params=KINDS)
 def manager(request: pytest.FixtureRequest) -> QueueManager:
     return driver(request.param)
 
@@ -145,14 +145,15 @@ async def test_nothing_on_this_machine_is_in_its_way(manager: QueueManager, tmp_
     assert await manager.examine(place_for(manager, tmp_path)) == []
 
 
-async def test_tells_its_version(manager: QueueManager) -> None:
-    assert (await manager.version())[0].isdigit()
+async def test_tells_its_version(manager: QueueManager, tmp_path: Path) -> None:
+    assert (await manager.version(place_for(manager, tmp_path)))[0].isdigit()
 
 
 def test_says_what_an_acknowledgement_is_worth() -> None:
     assert {kind: one.durability for kind, one in DRIVERS.items()} == {
         "command": Durability.UNKNOWN,
         "nats": Durability.SYNCED,
+        "ocf": Durability.UNKNOWN,
         "mosquitto": Durability.NONE,
     }
 
