@@ -126,6 +126,11 @@ class HealthBoard:
         self._connections: set[Connection] = set()
         self._followers: dict[str, set[_Follower]] = {}
 
+    def retimed(self, interval_ns: int, stale_after_ns: int) -> None:
+        """Other timers are in force from now on."""
+        self._interval_ns = interval_ns
+        self._stale_after_ns = stale_after_ns
+
     def start(self) -> None:
         """Listen; raises MachineError when the port is taken. `port` then tells which."""
         listener = listening("The health page", self.address, self.port)

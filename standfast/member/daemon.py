@@ -157,6 +157,8 @@ class Daemon:
             hindrance=lambda: watchdog.trouble,
         )
         watchdog.on_trouble = fitness.look_again
+        runtime.on_adopted = lambda cluster: _adopted(cluster, board)
+        runtime.on_retimed = watchdog.retimed
 
         async with contextlib.AsyncExitStack() as opened:
             watchdog.begin()
@@ -285,6 +287,13 @@ def locked(file: Path, member: str) -> int:
 def _note_containment(reporter: Reporter, told: State) -> None:
     by_group = told.containment is Containment.GROUP
     reporter.notice(NoticeKind.NO_CGROUP, "warden", "process groups" if by_group else "")
+
+
+def _adopted(cluster: Cluster, board: HealthBoard) -> None:
+    """Other settings are in force."""
+    timing = cluster.timing
+    _log.info("settings in force: heartbeat every %d ms, a lease of %d ms", timing.interval_ms, timing.term_ms)
+    board.retimed(timing.interval_ns, timing.in_doubt_ns)
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ class Reporter:
             cluster=self._cluster.name,
             answered_by=core.me,
             at_unix_ms=time.time_ns() // NS_PER_MS,
-            timing=self._cluster.timing,
+            timing=core.rules.cluster.timing,
             members=tuple(self._member(spec, acting, now_ns) for spec in self._by_name()),
             queue_managers=tuple(
                 self._queue_manager(name, core.view.assignments[name].record) for name in sorted(core.view.assignments)
@@ -95,7 +95,7 @@ class Reporter:
         return take(self._core, boottime_ns(), time.time_ns() // NS_PER_MS, self._store.leader)
 
     def _by_name(self) -> list[MemberSpec]:
-        return sorted(self._cluster.members, key=lambda m: m.name)
+        return sorted(self._core.rules.cluster.members, key=lambda m: m.name)
 
     def _member(self, spec: MemberSpec, acting: str | None, now_ns: int) -> MemberReport:
         core = self._core
@@ -142,7 +142,7 @@ class Reporter:
             target=a.target,
             phase=a.phase,
             epoch=a.epoch,
-            address=next((m.clients for m in self._cluster.members if m.name == a.owner), ""),
+            address=next((m.clients for m in core.rules.cluster.members if m.name == a.owner), ""),
             port=spec.port,
             reason=a.reason,
             failed_on=a.failed_on,

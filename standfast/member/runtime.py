@@ -17,6 +17,7 @@ from standfast.member.journal import Journal
 from standfast.member.scribe import Scribe
 from standfast.model.cluster import Cluster
 from standfast.model.messages import Message
+from standfast.model.timing import Timing
 from standfast.ports import Link, boottime_ns
 from standfast.quorum import signals as sig
 from standfast.quorum.core import Core
@@ -54,8 +55,11 @@ class Runtime:
         self.warden: LeaseKeeper
         self.left: asyncio.Future[sig.LeaveReason] = asyncio.get_running_loop().create_future()
         """Done when the core has ended: why; or the error after which it must not go on."""
+        self.on_adopted: Callable[[Cluster], None] = lambda _: None
+        """Called when other settings are in force: who the members are, and how often they speak."""
+        self.on_retimed: Callable[[Timing], None] = lambda _: None
+        """Called when the lease is lived by other timers; the warden has been told."""
         self._cluster = cluster
-        self._timing = cluster.timing
         self._others = [m.name for m in cluster.members if m.name != core.me]
         self._journal = journal
         self._board = board
@@ -72,7 +76,9 @@ class Runtime:
             sig.Broadcast: self._broadcast,
             sig.Read: lambda _: self.scribe.read(),
             sig.Transact: lambda e: self.scribe.transact(e.tag, e.transaction),
-            sig.LeaseMoved: lambda e: self.warden.lease(e.end_ns, self._timing.stop_ns, self._timing.kill_ns),
+            sig.LeaseMoved: lambda e: self.warden.lease(e.end_ns, e.stop_ns, e.kill_ns),
+            sig.Adopted: self._adopted,
+            sig.Retimed: lambda e: self.on_retimed(e.timing),
             sig.Launch: self._launch,
             sig.Stop: lambda e: self.attendant.stop(e.qm),
             sig.Kill: lambda e: self.attendant.kill(e.qm),
@@ -169,6 +175,11 @@ class Runtime:
                 joined=core.membership.may_stay(core.view),
             )
         )
+
+    def _adopted(self, effect: sig.Adopted) -> None:
+        self._cluster = effect.cluster
+        self._others = [m.name for m in effect.cluster.members if m.name != self.core.me]
+        self.on_adopted(effect.cluster)
 
     def _broadcast(self, effect: sig.Broadcast) -> None:
         for name in self._others:

@@ -33,6 +33,8 @@ class EventKind(StrEnum):
     QM_MOVE_ABANDONED = "qm_move_abandoned"
     MEMBER_DRAINED = "member_drained"
     MEMBER_UNDRAINED = "member_undrained"
+    SETTINGS_CHANGED = "settings_changed"
+    SETTINGS_SETTLED = "settings_settled"
     CLUSTER_FROZEN = "cluster_frozen"
     CLUSTER_THAWED = "cluster_thawed"
     LEASE_LOST = "lease_lost"
@@ -120,6 +122,14 @@ CATALOGUE: dict[EventKind, Entry] = {
     ),
     EventKind.MEMBER_DRAINED: _entry(_I, "The member runs nothing until undrained.", "Undrain it after the work."),
     EventKind.MEMBER_UNDRAINED: _entry(_I, "The member may run queue managers again.", _NOTHING),
+    EventKind.SETTINGS_CHANGED: _entry(
+        _I,
+        "An operator changed the settings; the members adopt them one after the other.",
+        "See what changed, and who.",
+    ),
+    EventKind.SETTINGS_SETTLED: _entry(
+        _I, "Every member goes by the shorter term, and no lease of the longer one is left.", _NOTHING
+    ),
     EventKind.CLUSTER_FROZEN: _entry(
         _W, "Nothing is taken over or moved until thawed.", "Thaw the cluster after the work."
     ),

@@ -63,6 +63,8 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
         unfit: names of queue managers that the sender could not run now; "*" for all.
         ballots: all that are open in the sender's view, none while the cluster is frozen.
         isolated: bit mask: whom the sender hears no more, while the shared disk brings newer heartbeats of it.
+        settings: revision of the settings that the sender goes by; 0: it goes by its cluster file.
+        interval_ns: the interval of those settings in nanoseconds: the sender counts on being spoken to as often.
     """
 
     sender: str
@@ -80,6 +82,8 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
     unfit: tuple[str, ...] = ()
     ballots: tuple[Ballot, ...] = ()
     isolated: int = 0
+    settings: int = 0
+    interval_ns: int = 0
 
 
 class Ack(Struct, frozen=True, array_like=True, tag="a"):

@@ -14,9 +14,9 @@ key                    record
 
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from standfast.model.cluster import QueueManagerSpec, Role
+from standfast.model.cluster import Cluster, MemberSpec, Policy, QueueManagerSpec, Role
 from standfast.model.events import Event
 from standfast.model.timing import Timing
 
@@ -145,12 +145,24 @@ class SettingsRecord(Struct, frozen=True, kw_only=True):
         members: names of all voters.
         timing: the timers.
         term_ceiling_ms: the longest term that any member may still hold.
+        specs: of all voters; empty in a record of an older release: those of the cluster file.
+        policy: how to decide where there is a choice; None in a record of an older release: that of the cluster file.
+        edition: how often an operator has changed the settings or the queue managers.
     """
 
     cluster_id: str
     members: tuple[str, ...]
     timing: Timing
     term_ceiling_ms: int
+    specs: tuple[MemberSpec, ...] = ()
+    policy: Policy | None = None
+    edition: int = 0
+
+    def in_force(self, file: Cluster) -> Cluster:
+        """The cluster as the store has it; `file` says what the store does not hold."""
+        return structs.replace(
+            file, members=self.specs or file.members, timing=self.timing, policy=self.policy or file.policy
+        )
 
 
 Record = MemberRecord | Assignment | QueueManagerSpec | Orders | SettingsRecord

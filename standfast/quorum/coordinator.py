@@ -16,6 +16,7 @@ from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.placement import Candidate, place
 from standfast.quorum.rules import Rules
+from standfast.quorum.settlement import Settlement
 from standfast.quorum.signals import Transact
 from standfast.quorum.words import Words
 
@@ -23,12 +24,15 @@ from standfast.quorum.words import Words
 class Coordinator:
     """The coordinating part of member `me`."""
 
-    def __init__(self, me: str, rules: Rules, hearing: Hearing, grants: Grants, words: Words) -> None:
+    def __init__(
+        self, me: str, rules: Rules, hearing: Hearing, grants: Grants, *, words: Words, settlement: Settlement
+    ) -> None:
         self._me = me
         self._rules = rules
         self._hearing = hearing
         self._grants = grants
         self._words = words
+        self._settlement = settlement
         self._incomplete_since_ns: int | None = None
         self._arbiter = Arbiter(me, rules, hearing)
 
@@ -57,6 +61,9 @@ class Coordinator:
         founding = tx.found(self._rules.cluster, view)
         if founding is not None:
             yield Transact("found", founding)
+        unsettled = self._settlement.due(view, now_ns)
+        if unsettled is not None:
+            yield Transact("settle", tx.settle(unsettled))
         yield from self._myself(view)
         judgements = self._arbiter.arbitrate(view.members, now_ns)
         for name, judgement in judgements.items():
@@ -70,18 +77,19 @@ class Coordinator:
         At a cold start the first lease of all would else decide where everything runs, and after the quick restart of
         a member that member would be passed over. Takeovers do not come here: an eviction gives away by itself.
         """
-        if not any(self._without_lease(kept.record, candidates, now_ns) for kept in view.members.values()):
+        data = [m.name for m in self._rules.cluster.members if m.role is Role.DATA and m.name not in candidates]
+        if not any(self._without_lease(name, view.members.get(name), now_ns) for name in data):
             self._incomplete_since_ns = None
             return False
         if self._incomplete_since_ns is None:
             self._incomplete_since_ns = now_ns
         return now_ns - self._incomplete_since_ns < self._rules.in_doubt_ns
 
-    def _without_lease(self, record: MemberRecord, candidates: dict[str, Candidate], now_ns: int) -> bool:
-        if record.role is not Role.DATA or record.state is not MemberState.ONLINE or record.name in candidates:
+    def _without_lease(self, name: str, kept: Kept[MemberRecord] | None, now_ns: int) -> bool:
+        if kept is not None and kept.record.state is not MemberState.ONLINE:
             return False
-        heartbeat = self._hearing.fresh(record.name, now_ns)
-        return record.name == self._me or (heartbeat is not None and not heartbeat.leased)
+        heartbeat = self._hearing.fresh(name, now_ns)
+        return name == self._me or (heartbeat is not None and not heartbeat.leased)
 
     def _myself(self, view: View) -> Iterator[Transact]:
         """A doubt about the coordinator itself: it acts, so a majority is in touch with it, and nobody else would."""
@@ -145,7 +153,7 @@ class Coordinator:
             if chosen is not None:
                 chosen.load += 1
                 moves.append((held, view.members[chosen.name]))
-        return tx.evict(kept, kept.record.reason, moves, {"proof": proof})
+        return tx.evict(kept, self._rules.revision, kept.record.reason, moves, {"proof": proof})
 
     def _place(self, view: View, candidates: dict[str, Candidate]) -> Iterator[Transact]:
         for qm, held in view.assignments.items():

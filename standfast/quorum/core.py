@@ -12,9 +12,11 @@ from msgspec import Struct
 from standfast.model.cluster import Cluster
 from standfast.model.events import Event, EventKind
 from standfast.model.messages import Ack, Heartbeat
-from standfast.model.records import BALLOT, MemberRecord, Outcome, Transaction
+from standfast.model.records import BALLOT, SETTINGS_KEY, MemberRecord, Outcome, Transaction
 from standfast.model.view import View
 from standfast.quorum import signals as sig
+from standfast.quorum.adoption import Adoption
+from standfast.quorum.configuration import configuration
 from standfast.quorum.coordinator import Coordinator
 from standfast.quorum.desk import Desk
 from standfast.quorum.dialogue import Dialogue
@@ -26,6 +28,7 @@ from standfast.quorum.membership import Membership
 from standfast.quorum.orders import transaction_for
 from standfast.quorum.placement import ALL, Candidate, candidates
 from standfast.quorum.rules import Rules
+from standfast.quorum.settlement import Settlement
 from standfast.quorum.voice import Voice
 from standfast.quorum.words import Words
 
@@ -45,20 +48,24 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 
 class Core:
-    """One member. `now_ns` is its clock at the start; `term_ceiling_ns` the longest term that any member may hold."""
+    """One member. `now_ns` is its clock at the start; `cluster` what its file says, until the store was read."""
 
-    def __init__(self, identity: Identity, cluster: Cluster, now_ns: int, term_ceiling_ns: int = 0) -> None:
+    def __init__(self, identity: Identity, cluster: Cluster, now_ns: int) -> None:
         rules = self.rules = Rules(cluster)
         self.identity = identity
         self.me = identity.name
         self.desk = Desk(rules, now_ns)
-        self.membership = Membership(self.me, cluster.member(self.me).role, identity.machine)
+        self.membership = Membership(self.me, cluster.member(self.me).role, identity.machine, rules)
         self.hearing = Hearing(self.me, rules, now_ns)
-        self.grants = Grants(now_ns, max(term_ceiling_ns, rules.term_ns))
+        self.grants = Grants(now_ns, rules.term_ns)
         self.lease = Lease(rules)
         self.keeper = Keeper(self.me, rules)
         self.words = Words(self.me, rules, self.hearing)
-        self.coordinator = Coordinator(self.me, rules, self.hearing, self.grants, self.words)
+        self.adoption = Adoption(rules, self.hearing, self.lease)
+        self.settlement = Settlement(self.me, rules, self.hearing)
+        self.coordinator = Coordinator(
+            self.me, rules, self.hearing, self.grants, words=self.words, settlement=self.settlement
+        )
         self.voice = Voice(self.me, identity.process, rules, now_ns)
         self.dialogue = Dialogue(
             self.me,
@@ -67,6 +74,7 @@ class Core:
             hearing=self.hearing,
             grants=self.grants,
             lease=self.lease,
+            adoption=self.adoption,
             voice=self.voice,
             words=self.words,
         )
@@ -86,12 +94,13 @@ class Core:
 
     @property
     def able(self) -> bool:
-        """Whether it may act as coordinator: restart rule fulfilled, store and a majority in reach, not told to go."""
+        """Whether it may act as coordinator: restart rule fulfilled, store and majority in reach, welcome."""
         now_ns = self._last_ns
         return (
             self.desk.ok
             and self.grants.settled(now_ns)
             and not self.membership.must_go(self.view)
+            and not self.membership.stranger(self.view)
             and self.coordinator.in_touch(now_ns)
         )
 
@@ -163,8 +172,10 @@ class Core:
                 (ALL,) if self.membership.leaving else self.unfit,
                 self.words.ballots(self.view),
                 self.words.mask(now_ns),
+                self.rules.revision,
             ),
             now_ns,
+            self.hearing.pace_ns,
         )
         if heartbeat is not None:
             self._out.append(sig.Broadcast(heartbeat))
@@ -181,13 +192,17 @@ class Core:
     def _view_read(self, view: View, now_ns: int) -> None:
         self.desk.was_read(view, now_ns)
         self._read_once = True
-        assert self.desk.read_asked_ns is not None
-        self.grants.bind(view.members, self.desk.read_asked_ns)
+        asked_ns = self.desk.read_asked_ns
+        assert asked_ns is not None
+        self._out += self.adoption.adopt(self.view, now_ns)
+        self.grants.bind(view.members, asked_ns, self.adoption.ceiling_ns(self.view))
 
     def _transacted(self, tag: str, outcome: Outcome, revision: int, now_ns: int) -> None:
         transaction = self.desk.ended(tag, outcome, revision, now_ns)
+        if outcome is Outcome.COMMITTED and any(put.key == SETTINGS_KEY for put in transaction.puts):
+            self.desk.want()
         kind, _, subject = tag.partition(":")
-        if kind == "order":
+        if kind in {"order", "configure"}:
             self._out.append(sig.Answer(int(subject), _ORDER_ENDS[outcome]))
         elif outcome is not Outcome.COMMITTED:
             return
@@ -211,8 +226,10 @@ class Core:
     def _decide(self, now_ns: int) -> None:
         """Everything that follows from what is known at this moment."""
         self._watch_contacts(now_ns)
+        self._out += self.adoption.catch_up(now_ns, idle=not self.leased and not self.keeper.alive)
         self._watch_lease(now_ns)
         if self._read_once:
+            self.settlement.look(self.view, self.membership.incarnation, now_ns)
             called = self._called_off(now_ns)
             standing = self._standing(now_ns, called_off=bool(called))
             for effect in self.keeper.tend(standing):
@@ -306,11 +323,15 @@ class Core:
             self.membership.leave(now_ns, 2 * self.rules.term_ns)
             self._out.append(sig.Answer(ticket, sig.Verdict.DONE))
             return
-        result = transaction_for(order, self.rules.cluster, self.view, self._candidates(now_ns))
+        if isinstance(order, sig.Configure):
+            result = configuration(order, self.rules.cluster, self.view)
+        else:
+            result = transaction_for(order, self.rules.cluster, self.view, self._candidates(now_ns))
         if isinstance(result, sig.Verdict):
             self._out.append(sig.Answer(ticket, result))
         else:
-            self._carry_out(sig.Transact(f"order:{ticket}", result), now_ns)
+            kind = "configure" if isinstance(order, sig.Configure) else "order"
+            self._carry_out(sig.Transact(f"{kind}:{ticket}", result), now_ns)
 
 
 _ORDER_ENDS = {

@@ -1,12 +1,13 @@
 """What a member makes of the messages of others: it answers heartbeats, and counts what acknowledgements grant it."""
 
 from standfast.model.messages import Ack, Heartbeat, Refusal
+from standfast.quorum.adoption import Adoption
 from standfast.quorum.desk import Desk
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.lease import Lease
 from standfast.quorum.membership import Membership
-from standfast.quorum.signals import Effect, LeaseMoved, Send
+from standfast.quorum.signals import Effect, Send
 from standfast.quorum.voice import Voice, same
 from standfast.quorum.words import Words
 
@@ -14,7 +15,7 @@ from standfast.quorum.words import Words
 class Dialogue:
     """Of member `me` with all others."""
 
-    __slots__ = ("_desk", "_grants", "_hearing", "_lease", "_me", "_membership", "_voice", "_words")
+    __slots__ = ("_adoption", "_desk", "_grants", "_hearing", "_lease", "_me", "_membership", "_voice", "_words")
 
     def __init__(
         self,
@@ -25,6 +26,7 @@ class Dialogue:
         hearing: Hearing,
         grants: Grants,
         lease: Lease,
+        adoption: Adoption,
         voice: Voice,
         words: Words,
     ) -> None:
@@ -34,6 +36,7 @@ class Dialogue:
         self._hearing = hearing
         self._grants = grants
         self._lease = lease
+        self._adoption = adoption
         self._voice = voice
         self._words = words
 
@@ -47,7 +50,7 @@ class Dialogue:
             return False
         if not self._lease.acknowledged(ack.sender, ack.sent_ns, ack.term_ns):
             return False
-        out.append(LeaseMoved(self._lease.end_ns))
+        out.append(self._adoption.lease_moved())
         return True
 
     def heard(self, heartbeat: Heartbeat, now_ns: int, out: list[Effect], *, leased: bool) -> bool:
@@ -67,6 +70,7 @@ class Dialogue:
             out.append(Send(heartbeat.sender, ack))
         if heartbeat.newest > view.newest:
             self._desk.want()
+        self._voice.keep_pace(heartbeat.interval_ns, now_ns)
         if not leased:
             self._ask_again(before, heartbeat, now_ns)
         return not isinstance(before, Heartbeat) or not same(before, heartbeat)

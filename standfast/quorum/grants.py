@@ -4,8 +4,8 @@ Guarantees: a lapse vote is given only when every grant that this voter gave the
 restart, has ended for certain; after the vote it grants the member nothing until the member's record changes.
 
 Rests on: the restart rule. Promises live in memory only; so after a start a voter grants and votes nothing until it
-has read the store linearizably and the longest term that any member may hold has passed; and a ballot that it finds
-in that first read binds it as if it had voted.
+has read the store linearizably and the longest term that any member may hold, which that read tells, has passed since
+the start; and a ballot that it finds in that first read binds it as if it had voted.
 
 Rests on: one voice for each name. A machine may be replaced by another of its name while it still lives somewhere
 behind a cut; both would be voters, and two majorities need no longer share one. So
@@ -26,7 +26,7 @@ Records = Mapping[str, Kept[MemberRecord]]
 
 
 class Grants:
-    """What one voter granted and promised since its start at `now_ns`; `term_ceiling_ns`: longest term about."""
+    """What one voter granted and promised since its start at `now_ns`; `term_ns`: of its cluster file."""
 
     __slots__ = (
         "_bind_from_ns",
@@ -39,8 +39,8 @@ class Grants:
         "speaks_until_ns",
     )
 
-    def __init__(self, now_ns: int, term_ceiling_ns: int) -> None:
-        self._wait_ns = lapse_ns(term_ceiling_ns)
+    def __init__(self, now_ns: int, term_ns: int) -> None:
+        self._wait_ns = lapse_ns(term_ns)
         self.ready_at_ns = now_ns + self._wait_ns
         self.speaks_until_ns = 0
         """Until when it is confirmed as the voter of its name, in nanoseconds; moved by the core."""
@@ -54,17 +54,26 @@ class Grants:
         """Whether this very process has joined in the place of another machine and waited that one out."""
         return self._took_over and self.settled(now_ns)
 
-    def bind(self, records: Records, asked_ns: int) -> None:
-        """A linearizable read, asked for at that time: the first one counts every open ballot as voted for."""
+    def bind(self, records: Records, asked_ns: int, term_ceiling_ns: int) -> None:
+        """A linearizable read, asked for at that time: the first one counts every open ballot as voted for.
+
+        It also tells the longest term that was granted before (`term_ceiling_ns`): what was may last so long.
+        """
+        self._wait_ns = lapse_ns(term_ceiling_ns)
         if self._bound or asked_ns < self._bind_from_ns:
             return
         self._bound = True
+        self.ready_at_ns = self._bind_from_ns + self._wait_ns
         for name, kept in records.items():
             if kept.record.state in BALLOT:
                 self._promises[name] = kept.revision
 
     def take_over(self, now_ns: int) -> None:
-        """It has joined in the place of another machine, which was evicted before."""
+        """It has joined in the place of another machine, which was evicted before.
+
+        That one may speak for a term more, and what it grants until then may be of a term that is not in force yet: the
+        read that binds tells how long that lasts.
+        """
         self._took_over = True
         self._bound = False
         self._bind_from_ns = now_ns + self._wait_ns

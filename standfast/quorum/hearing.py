@@ -58,6 +58,25 @@ class Hearing:
             return heartbeat.seq <= before.seq
         return heartbeat.incarnation < before.incarnation and silence_ns <= self._rules.in_doubt_ns
 
+    def adopted(self, now_ns: int) -> None:
+        """Other settings are in force: who votes may differ, and a silence that was allowed may be too long now."""
+        for name in self._rules.names:
+            if name != self._me and name not in self.peers:
+                self.peers[name] = Peer(now_ns)
+        for name in [name for name in self.peers if name not in self._rules.bits]:
+            del self.peers[name]
+        self.forgive(now_ns)
+
+    def pace_ns(self, now_ns: int) -> int:
+        """The shortest interval that a member counts on who is heard now; the own one when none is shorter."""
+        pace = self._rules.pace_ns
+        oldest = now_ns - self._rules.in_doubt_ns
+        for peer in self.peers.values():
+            heartbeat = peer.heartbeat
+            if heartbeat is not None and 0 < heartbeat.interval_ns < pace and peer.at_ns >= oldest:
+                pace = heartbeat.interval_ns
+        return min(pace, self._rules.interval_ns)
+
     def forgive(self, now_ns: int) -> None:
         """This member was not listening until now: start counting everybody's silence afresh."""
         for peer in self.peers.values():

@@ -37,6 +37,10 @@ class Lease:
         self.end_ns = majority_end
         return True
 
+    def adopted(self) -> None:
+        """Other settings are in force: only those who still vote count from now on. The end stays what it is."""
+        self._ends = {voter: end for voter, end in self._ends.items() if voter in self._rules.bits}
+
     def begin_again(self) -> None:
         """Forget every grant: they were given to an earlier incarnation."""
         self._ends.clear()

@@ -1,9 +1,10 @@
 """A member's own standing: its incarnation, joining, leaving, and its word that nothing of it runs.
 
-Guarantees: it joins only while nothing of an earlier incarnation runs here; it takes over its own name at once only
-on the same machine (the same state directory), otherwise when the old incarnation has been evicted or has left; once
-it has said `stopped` for a ballot, it starts nothing and votes for nothing before its record has a newer revision.
-Told to go, and with its word given, it joins anew by itself: of the members left there may be none to evict it.
+Guarantees: it joins only while nothing of an earlier incarnation runs here, and by the settings in the store; it takes
+over its own name at once only on the same machine (the same state directory), otherwise when the old incarnation has
+been evicted or has left; once it has said `stopped` for a ballot, it starts nothing and votes for nothing before its
+record has a newer revision. Told to go, and with its word given, it joins anew by itself: of the members left there may
+be none to evict it.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from standfast.model.events import Event, EventKind
 from standfast.model.records import BALLOT, GONE, MemberRecord, MemberState
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
+from standfast.quorum.rules import Rules
 from standfast.quorum.signals import Effect, Leave, LeaveReason, Tell, Transact
 
 
@@ -25,6 +27,7 @@ class Membership:
         "_machine",
         "_me",
         "_role",
+        "_rules",
         "_stop_by_ns",
         "ended",
         "incarnation",
@@ -32,8 +35,9 @@ class Membership:
         "stopped_word",
     )
 
-    def __init__(self, me: str, role: Role, machine: str) -> None:
+    def __init__(self, me: str, role: Role, machine: str, rules: Rules) -> None:
         self._me = me
+        self._rules = rules
         self._role = role
         self._machine = machine
         self.incarnation = 0
@@ -58,6 +62,11 @@ class Membership:
         """Whether this incarnation was told to go: another coordinator must end it."""
         kept = self.own(view)
         return kept is not None and kept.record.state is MemberState.EVICTING
+
+    def stranger(self, view: View) -> bool:
+        """Whether another machine counts as the member of its name: others must end that one before it can join."""
+        kept = view.members.get(self._me)
+        return kept is not None and kept.record.state not in GONE and kept.record.identity != self._machine
 
     def sworn_off(self, view: View) -> bool:
         """Whether its word `stopped` is still in force."""
@@ -109,12 +118,16 @@ class Membership:
         elif self.leaving:
             yield from self._leave(view, now_ns, owns=owns)
         elif in_touch and self._may_join(kept):
-            yield Transact("join", tx.join(self._me, self._role, self._machine, view, outwaited=outwaited))
+            settings = self._rules.revision
+            join = tx.join(self._me, self._role, self._machine, view, settings=settings, outwaited=outwaited)
+            yield Transact("join", join)
 
     def _namesake(self, record: MemberRecord) -> bool:
         return 0 < self.incarnation < record.incarnation and record.identity != self._machine
 
     def _may_join(self, kept: Kept[MemberRecord] | None) -> bool:
+        if not self._rules.revision:
+            return False
         if kept is None or kept.record.state in GONE:
             return True
         if kept.record.identity != self._machine:

@@ -1,10 +1,16 @@
 """The cluster as it is in force for one member: who votes, and every timer, in nanoseconds.
 
 Every part of the member's core holds this same object and reads it anew each time, so that they can not differ in what
-they go by.
+they go by. Until the store was read it is what the cluster file says; from then on what the store's settings say.
+
+Other timers are taken over in two steps. Heartbeats ask for the new term at once. But the lease that the member holds
+still comes from the old one: until it is long enough for the new budgets, its end is met with the old ones, and
+heartbeats go out as often as the old interval wants them. Else a longer stop budget would end at once what runs under
+a short lease.
 """
 
 from standfast.model.cluster import Cluster
+from standfast.model.timing import Timing
 
 
 class Rules:
@@ -16,20 +22,25 @@ class Rules:
         "in_doubt_ns",
         "interval_ns",
         "kill_ns",
+        "lived",
         "majority",
         "names",
+        "pace_ns",
         "rank",
+        "revision",
         "stop_ns",
         "term_ns",
     )
 
     def __init__(self, cluster: Cluster) -> None:
-        self.adopt(cluster)
+        self.adopt(cluster, 0)
+        self._live_by(cluster.timing)
 
-    def adopt(self, cluster: Cluster) -> None:
-        """Go by this from now on."""
+    def adopt(self, cluster: Cluster, revision: int) -> None:
+        """Go by this from now on: the settings as of that revision of the store; 0: the cluster file."""
         timing = cluster.timing
         self.cluster = cluster
+        self.revision = revision
         self.names = tuple(sorted(m.name for m in cluster.members))
         self.bits = {name: 1 << i for i, name in enumerate(self.names)}
         """Of each member in the masks of heartbeats."""
@@ -38,5 +49,20 @@ class Rules:
         self.interval_ns = timing.interval_ns
         self.in_doubt_ns = timing.in_doubt_ns
         self.term_ns = timing.term_ns
+
+    @property
+    def lagging(self) -> bool:
+        """Whether the lease is still lived by the timers before these."""
+        return self.lived != self.cluster.timing
+
+    def catch_up(self) -> None:
+        """Live by the timers in force from now on."""
+        self._live_by(self.cluster.timing)
+
+    def _live_by(self, timing: Timing) -> None:
+        self.lived = timing
+        """The timers by which the lease is lived: their budgets are met before its end."""
+        self.pace_ns = timing.interval_ns
+        """The time between two heartbeats that keeps it."""
         self.stop_ns = timing.stop_ns
         self.kill_ns = timing.kill_ns

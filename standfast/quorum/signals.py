@@ -8,9 +8,11 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from standfast.model.cluster import Cluster
 from standfast.model.events import Event
 from standfast.model.messages import Heartbeat, Message
 from standfast.model.records import Outcome, Transaction
+from standfast.model.timing import Timing
 from standfast.model.view import View
 
 # ---------------------------------------------------------------- inputs
@@ -118,11 +120,19 @@ class Freeze(Struct, frozen=True):
     on: bool
 
 
+class Configure(Struct, frozen=True):
+    """Let this be in force: timing and policy of `wanted`, as an operator made it from that edition; `by`: who."""
+
+    wanted: Cluster
+    edition: int
+    by: str
+
+
 class LeaveCluster(Struct, frozen=True):
     """Hand over, then end this daemon."""
 
 
-Order = Move | Drain | Freeze | LeaveCluster
+Order = Move | Drain | Freeze | Configure | LeaveCluster
 
 
 class Ordered(Struct, frozen=True):
@@ -177,9 +187,27 @@ class Transact(Struct, frozen=True):
 
 
 class LeaseMoved(Struct, frozen=True):
-    """The lease ends at this time now; the warden and the health page must know it before anything starts."""
+    """The lease ends at this time now; the warden and the health page must know it before anything starts.
+
+    What runs is to be stopped `stop_ns` before that, and killed `kill_ns` before it.
+    """
 
     end_ns: int
+    stop_ns: int
+    kill_ns: int
+
+
+class Adopted(Struct, frozen=True):
+    """Other settings are in force for this member: speak to these members, as often as this timing says."""
+
+    cluster: Cluster
+    revision: int
+
+
+class Retimed(Struct, frozen=True):
+    """The lease is lived by these timers from now on; a watchdog must keep them."""
+
+    timing: Timing
 
 
 class Launch(Struct, frozen=True):
@@ -221,6 +249,8 @@ class Verdict(StrEnum):
     CHANGED_MEANWHILE = "changed_meanwhile"
     STORE_UNREACHABLE = "store_unreachable"
     LAST_DATA_MEMBER = "last_data_member"
+    NOT_FOUNDED = "not_founded"
+    MEMBERS_DIFFER = "members_differ"
 
 
 class Answer(Struct, frozen=True):
@@ -243,4 +273,6 @@ class Leave(Struct, frozen=True):
     reason: LeaveReason
 
 
-Effect = Send | Broadcast | Read | Transact | LeaseMoved | Launch | Stop | Kill | Tell | Answer | Leave
+Effect = (
+    Send | Broadcast | Read | Transact | LeaseMoved | Adopted | Retimed | Launch | Stop | Kill | Tell | Answer | Leave
+)

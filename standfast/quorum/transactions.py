@@ -28,6 +28,11 @@ MOVES_PER_TRANSACTION = 30
 """Assignments changed within one transaction; etcd's default limit is 128 operations. The rest follow at once."""
 
 
+def _settings_guard(revision: int) -> Guard:
+    """The settings are still those that this member goes by."""
+    return Guard(SETTINGS_KEY, revision)
+
+
 def _member_guard(kept: Kept[MemberRecord]) -> Guard:
     return Guard(member_key(kept.record.name), kept.revision)
 
@@ -41,33 +46,57 @@ def _put(assignment: Assignment) -> Put:
 
 
 def found(cluster: Cluster, view: View) -> Transaction | None:
-    """Write settings, and specifications and assignments of queue managers that the store does not know yet."""
-    guards: list[Guard] = []
+    """Write what the cluster file says into a store without settings: queue managers, and with the last the settings.
+
+    From then on the store's settings are those in force, and the file's are not looked at any more.
+    """
+    if view.settings is not None:
+        return None
+    guards = [Guard(SETTINGS_KEY, 0)]
     puts: list[Put] = []
     events: list[Event] = []
-    if view.settings is None:
-        guards.append(Guard(SETTINGS_KEY, 0))
+    unknown = [spec for spec in cluster.queue_managers if spec.name not in view.specs]
+    for spec in unknown[:MOVES_PER_TRANSACTION]:
+        guards += [Guard(spec_key(spec.name), 0), Guard(assignment_key(spec.name), 0)]
+        puts += [Put(spec_key(spec.name), spec), _put(Assignment(qm=spec.name))]
+    if len(unknown) <= MOVES_PER_TRANSACTION:
         settings = SettingsRecord(
             cluster_id=cluster.id,
             members=tuple(m.name for m in cluster.members),
             timing=cluster.timing,
             term_ceiling_ms=cluster.timing.term_ms,
+            specs=cluster.members,
+            policy=cluster.policy,
         )
         puts.append(Put(SETTINGS_KEY, settings))
         events.append(Event(kind=EventKind.CLUSTER_FOUNDED, subject=cluster.name))
-    unknown = [spec for spec in cluster.queue_managers if spec.name not in view.specs]
-    for spec in unknown[:MOVES_PER_TRANSACTION]:
-        guards += [Guard(spec_key(spec.name), 0), Guard(assignment_key(spec.name), 0)]
-        puts += [Put(spec_key(spec.name), spec), _put(Assignment(qm=spec.name))]
-    if not puts:
-        return None
     return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
 
 
-def join(name: str, role: Role, identity: str, view: View, *, outwaited: bool) -> Transaction:
+def configure(kept: Kept[SettingsRecord], wanted: SettingsRecord, fields: dict[str, str | int]) -> Transaction:
+    """Let other settings be in force. Terms of both are reckoned with until the change is settled."""
+    ceiling_ms = max(kept.record.term_ceiling_ms, wanted.timing.term_ms)
+    record = structs.replace(wanted, term_ceiling_ms=ceiling_ms, edition=kept.record.edition + 1)
+    event = Event(kind=EventKind.SETTINGS_CHANGED, subject="settings", fields={"edition": record.edition, **fields})
+    return Transaction(guards=(_settings_guard(kept.revision),), puts=(Put(SETTINGS_KEY, record),), events=(event,))
+
+
+def settle(kept: Kept[SettingsRecord]) -> Transaction:
+    """No lease of a longer term than the one in force is left: reckon with no longer one."""
+    record = structs.replace(kept.record, term_ceiling_ms=kept.record.timing.term_ms)
+    event = Event(
+        kind=EventKind.SETTINGS_SETTLED,
+        subject="settings",
+        fields={"was_ms": kept.record.term_ceiling_ms, "term_ms": record.term_ceiling_ms},
+    )
+    return Transaction(guards=(_settings_guard(kept.revision),), puts=(Put(SETTINGS_KEY, record),), events=(event,))
+
+
+def join(name: str, role: Role, identity: str, view: View, *, settings: int, outwaited: bool) -> Transaction:
     """Take the next incarnation and release what earlier ones owned; what does not fit in is orphaned, and placed so.
 
-    `outwaited`: this process has waited out the machine whose place it took.
+    `outwaited`: this process has waited out the machine whose place it took. `settings`: revision of those that it goes
+    by. They guard it, so that nobody joins with a term that is no longer reckoned with.
     """
     kept = view.members.get(name)
     incarnation = kept.record.incarnation + 1 if kept else 1
@@ -82,7 +111,7 @@ def join(name: str, role: Role, identity: str, view: View, *, outwaited: bool) -
         reason="joined",
         replaced=other or unfinished,
     )
-    guards = [Guard(member_key(name), kept.revision if kept else 0)]
+    guards = [Guard(member_key(name), kept.revision if kept else 0), _settings_guard(settings)]
     puts = [Put(member_key(name), record)]
     events = [Event(kind=EventKind.MEMBER_JOINED, subject=name, fields={"incarnation": incarnation})]
     owned = [held for held in view.assignments.values() if held.record.owner == name]
@@ -102,13 +131,17 @@ def member_state(kept: Kept[MemberRecord], state: MemberState, kind: EventKind, 
 
 def evict(
     kept: Kept[MemberRecord],
+    settings: int,
     reason: str,
     moves: Iterable[tuple[Kept[Assignment], Kept[MemberRecord]]],
     fields: dict[str, str | int | float | bool | None],
 ) -> Transaction:
-    """Evict at this ballot, and give what the member owned to others, in one."""
+    """Evict at this ballot, and give what the member owned to others, in one.
+
+    Guarded by the settings of that revision, too: they say who votes, and how many votes a majority is.
+    """
     record = structs.replace(kept.record, state=MemberState.EVICTED, reason=reason)
-    guards = [_member_guard(kept)]
+    guards = [_member_guard(kept), _settings_guard(settings)]
     puts = [Put(member_key(record.name), record)]
     events = [
         Event(

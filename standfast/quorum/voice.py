@@ -1,10 +1,16 @@
-"""What a member says: its heartbeats, one every interval, and one at once when there is something new to say."""
+"""What a member says: its heartbeats, one every interval, and one at once when there is something new to say.
+
+It speaks as often as the quickest of those it hears counts on: while a change of the interval is under way, nobody is
+taken for silent by those who are ahead, or behind.
+"""
+
+from collections.abc import Callable
 
 from standfast.model.messages import Heartbeat
 from standfast.quorum.rules import Rules
 
 Said = tuple[object, ...]
-"""The fields of a heartbeat that others decide by: the incarnation, and all from `hears` on."""
+"""The fields of a heartbeat that others decide by: the incarnation, and all from `hears` to `settings`."""
 
 
 class Voice:
@@ -25,15 +31,22 @@ class Voice:
         """Say it again now, though nothing is new."""
         self.beat_at_ns = now_ns
 
-    def heartbeat(self, said: Said, now_ns: int) -> Heartbeat | None:
-        """The heartbeat to send now; None while none is due and nothing is new."""
+    def keep_pace(self, interval_ns: int, now_ns: int) -> None:
+        """Another member counts on a heartbeat within this interval (0: on none)."""
+        if 0 < interval_ns < self.beat_at_ns - now_ns:
+            self.beat_at_ns = now_ns
+
+    def heartbeat(self, said: Said, now_ns: int, pace_ns: Callable[[int], int]) -> Heartbeat | None:
+        """The heartbeat to send now; None while none is due and nothing is new. `pace_ns`: time until the next one."""
         if now_ns < self.beat_at_ns and said == self._said:
             return None
         self._said = said
-        self.beat_at_ns = now_ns + self._rules.interval_ns
+        self.beat_at_ns = now_ns + pace_ns(now_ns)
         self._seq += 1
+        rules = self._rules
         incarnation, *rest = said
-        return Heartbeat(self._me, incarnation, self._process, self._seq, now_ns, self._rules.term_ns, *rest)  # type: ignore[arg-type]
+        words = (*rest, rules.interval_ns)
+        return Heartbeat(self._me, incarnation, self._process, self._seq, now_ns, rules.term_ns, *words)  # type: ignore[arg-type]
 
 
 def same(before: Heartbeat, after: Heartbeat) -> bool:
@@ -49,4 +62,5 @@ def same(before: Heartbeat, after: Heartbeat) -> bool:
         and before.unfit == after.unfit
         and before.ballots == after.ballots
         and before.isolated == after.isolated
+        and before.settings == after.settings
     )

@@ -110,9 +110,10 @@ class Words:
         The last heartbeat of a dead one is read later on the disk than over the network: only one that the network did
         not bring tells that it lives.
         """
-        if name not in self._read or not self._fresh(name, now_ns) or self._hearing.hears(name, now_ns):
+        peer = self._hearing.peers.get(name)
+        if peer is None or name not in self._read or not self._fresh(name, now_ns) or self._hearing.hears(name, now_ns):
             return False
-        last, newest = self._hearing.peers[name].heartbeat, self._read[name][0]
+        last, newest = peer.heartbeat, self._read[name][0]
         return last is None or last.process != newest.process or newest.seq > last.seq
 
     def mask(self, now_ns: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from standfast.sim.faults import Faults
 from standfast.sim.machine import Machine
+from standfast.sim.retiming import SHORTER
 from standfast.sim.world import NS_PER_MS
 
 AIMS: dict[str, float] = {
@@ -32,6 +33,10 @@ AIMS: dict[str, float] = {
     "did back": 0.8,
     "did join": 0.6,
     "did place": 0.4,
+    "did configure": 1.0,
+    "adopted": 2.0,
+    "ask settle": 1.0,
+    "did settle": 1.0,
 }
 """Moments, and the usual weight of a fault at each: `ask X`: X is about to be written; `did X`: the store has it."""
 
@@ -78,7 +83,7 @@ class Aims:
         delay_ns = world.rng.choice([0, 0, 0, NS_PER_MS // 2, 3 * NS_PER_MS, 12 * NS_PER_MS, interval_ns])
         world.coverage[f"aimed at: {name}"] += 1
         world.coverage[f"aimed: {action.__name__.strip('_').replace('_', ' ')}"] += 1
-        if delay_ns and action not in {_hold, _pause_past_the_lease}:
+        if delay_ns and action not in {_hold, _pause_past_the_lease, _retime_meanwhile}:
             self._faults.later(world.between(0, delay_ns), self._act, action, machine, about, name)
         else:
             self._act(action, machine, about, name)
@@ -201,6 +206,13 @@ def _expect(f: Faults, others: set[str], subject: str) -> None:
     f.later(f.term_ns, f.let_go)
 
 
+def _retime_meanwhile(f: Faults, machine: Machine, _: str) -> None:
+    """Who was about to join goes on when others have settled on a shorter term."""
+    by = f.world.rng.choice([other for other in f.machines if other is not machine])
+    f.pause(machine, int(f.term_ns * f.world.rng.uniform(1.0, 3.0)))
+    f.retime(by, SHORTER)
+
+
 def _find(f: Faults, machine_id: str) -> Machine:
     return next(m for m in f.machines if m.id == machine_id)
 
@@ -228,6 +240,8 @@ ACTIONS: tuple[Action, ...] = (
 
 OF_A_MOMENT: dict[str, tuple[Action, ...]] = {
     "launch": (*ACTIONS, *(_pause_past_the_lease,) * 6),
+    "ask join": (*ACTIONS, *(_retime_meanwhile,) * 12),
+    "adopted": (*ACTIONS, *(_isolate,) * 20, *(_restart,) * 4),
     "did join": (*ACTIONS, *(_isolate,) * 8),
     "vote": (*ACTIONS, *(_heal_subject,) * 8),
     "stopped": (*ACTIONS, *(_heal_all,) * 12),

@@ -83,6 +83,10 @@ class Chronicle:
         self.note(Deed.STARTS, process.qm, process.member, epoch=process.epoch)
         self._promises.began(process, warden)
 
+    def renewed(self, member: str, incarnation: int, left_ns: int) -> None:
+        """A member's lease lasts so much longer now."""
+        self._promises.renewed(member, incarnation, left_ns)
+
     def ended(self, process: Process) -> None:
         """Nothing of it is left."""
         self.note(Deed.ENDED, process.qm, process.member, epoch=process.epoch)

@@ -26,7 +26,14 @@ OUT_OF_REACH = frozenset(
 runs while it is done. The watchdog: a device of the machine, which these machines have not.
 How the shared disk does: the matter of its link."""
 ASKED_WRONGLY = frozenset(
-    {Verdict.NO_SUCH_QUEUE_MANAGER, Verdict.NO_SUCH_MEMBER, Verdict.NOT_A_DATA_MEMBER, Verdict.ALREADY_SO}
+    {
+        Verdict.NO_SUCH_QUEUE_MANAGER,
+        Verdict.NO_SUCH_MEMBER,
+        Verdict.NOT_A_DATA_MEMBER,
+        Verdict.ALREADY_SO,
+        Verdict.NOT_FOUNDED,
+        Verdict.MEMBERS_DIFFER,
+    }
 )
 """Refusals of orders that make no sense; tests of the orders cover them."""
 
@@ -78,6 +85,10 @@ _PARTS = (
     "store: refused",
     "store: request lost",
     "store: stale answer",
+    "settings: adopted",
+    "settings: lived by",
+    "settings: term ceiling lowered",
+    "settings: term ceiling raised",
     "queue manager: crashed",
     "queue manager: hung",
     "queue manager: never ready",

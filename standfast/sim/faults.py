@@ -40,6 +40,7 @@ FAULTS: dict[str, float] = {
     "thaw": 0.6,
     "leave": 0.7,
     **DISK_FAULTS,
+    "retime": 1.5,
 }
 """Every kind of fault and its usual weight."""
 
@@ -141,7 +142,7 @@ class Faults(Operators, DiskFaults):
         """Daemon and warden stand still for less than the kill budget leaves: the assumption of design 2."""
         machine = self._any()
         if machine.powered and machine.warden.frozen_until_ns + self.term_ns < self.world.now_ns:
-            span_ns = self.world.between(1, self._timing.kill_ns // 2)
+            span_ns = self.world.between(1, machine.warden.kill_ns // 2)
             machine.warden.frozen_until_ns = self.world.now_ns + span_ns
             self.pause(machine, span_ns)
 

@@ -5,7 +5,7 @@ knows; the machine may die with it, and come back with its state directory or wi
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from standfast.model.cluster import Cluster
@@ -15,6 +15,7 @@ from standfast.quorum.core import Core, Identity
 from standfast.sim.clock import Clock
 from standfast.sim.disk import Disk, DiskEnd
 from standfast.sim.network import Network
+from standfast.sim.speech import News, Speech
 from standfast.sim.store import Store
 from standfast.sim.warden import Manners, Warden, Watcher
 from standfast.sim.world import World
@@ -47,10 +48,7 @@ class Daemon:
         self.held: deque[sig.Effect] = deque()
         """Effects that were decided before a pause and not carried out yet."""
         self.alarm_ns = 0
-        self.votes: tuple[Any, ...] = ()
-        self.stopped = 0
-        self.refused: dict[str, Refusal] = {}
-        """Whom it refuses to acknowledge at present, and why."""
+        self.speech = Speech()
         self.disk: DiskEnd | None = None
         self._home = home
 
@@ -103,6 +101,8 @@ class Machine:
             sig.Broadcast: self._broadcast,
             sig.Send: self._send,
             sig.LeaseMoved: self._lease_moved,
+            sig.Adopted: self._adopted,
+            sig.Retimed: lambda _: self._world.coverage.update(["settings: lived by"]),
             sig.Read: self._read,
             sig.Transact: self._transact,
             sig.Launch: self._launch,
@@ -251,8 +251,7 @@ class Machine:
     def _broadcast(self, effect: sig.Broadcast) -> None:
         daemon, heartbeat = self.daemon, effect.heartbeat
         assert daemon is not None
-        if heartbeat.votes != daemon.votes or heartbeat.stopped != daemon.stopped:
-            self._spoke(daemon, effect)
+        self._note(daemon.speech.heartbeat(heartbeat, daemon.core))
         given = sig.Received(heartbeat)
         send = self._around.network.send
         for name in self._others:
@@ -260,48 +259,35 @@ class Machine:
         if daemon.disk is not None:
             daemon.disk.send(heartbeat)
 
-    def _spoke(self, daemon: Daemon, effect: sig.Broadcast) -> None:
-        """A new vote or a new word `stopped` goes out with this heartbeat; faults aim right behind it."""
-        heartbeat = effect.heartbeat
-        for vote in heartbeat.votes:
-            if vote in daemon.votes:
-                continue
-            self._world.coverage["lapse vote"] += 1
-            self._world.say(self.id, f"votes that the lease of {vote.member} has lapsed, ballot {vote.ballot}")
-            self._world.at(self._world.now_ns, self._around.interferer.moment, "vote", self, vote.member)
-        if heartbeat.stopped and heartbeat.stopped != daemon.stopped:
-            self._world.coverage["word: stopped"] += 1
-            own = daemon.core.membership.own(daemon.core.view)
-            if own is not None and own.revision < heartbeat.stopped:
-                self._world.coverage["word: stopped, for a ballot read on the disk"] += 1
-            self._world.say(self.id, f"says stopped, ballot {heartbeat.stopped}")
-            self._world.at(self._world.now_ns, self._around.interferer.moment, "stopped", self, self.name)
-        daemon.votes, daemon.stopped = heartbeat.votes, heartbeat.stopped
-
     def _send(self, effect: sig.Send) -> None:
         message = effect.message
         if isinstance(message, Ack):
-            self._acknowledge(message, effect.to)
+            assert self.daemon is not None
+            if message.refusal is Refusal.NONE:
+                self._around.interferer.acknowledged(self, effect.to)
+            self._note(self.daemon.speech.acknowledgement(message, effect.to))
         self._around.network.send(self.id, effect.to, sig.Received(message))
 
-    def _acknowledge(self, ack: Ack, to: str) -> None:
-        assert self.daemon is not None
-        refused = self.daemon.refused
-        if ack.refusal is Refusal.NONE:
-            self._around.interferer.acknowledged(self, to)
-            if to in refused:
-                del refused[to]
-                self._world.say(self.id, f"acknowledges {to} now")
-            return
-        self._world.coverage[f"refusal: {ack.refusal}"] += 1
-        if refused.get(to) is not ack.refusal:
-            refused[to] = ack.refusal
-            self._world.say(self.id, f"refuses {to}: {ack.refusal}")
+    def _note(self, news: Iterable[News]) -> None:
+        """What is new in what goes out now; faults aim right behind it."""
+        for said in news:
+            for count in said.counts:
+                self._world.coverage[count] += 1
+            if said.words:
+                self._world.say(self.id, said.words)
+            if said.moment:
+                self._world.at(self._world.now_ns, self._around.interferer.moment, said.moment, self, said.about)
 
     def _lease_moved(self, effect: sig.LeaseMoved) -> None:
         assert self.daemon is not None
-        self.warden.lease_end_ns = effect.end_ns
-        self.warden.lease_incarnation = self.daemon.core.membership.incarnation
+        incarnation = self.daemon.core.membership.incarnation
+        self.warden.hold(effect.end_ns, effect.stop_ns, effect.kill_ns, incarnation)
+        self._around.watcher.renewed(self.name, incarnation, effect.end_ns - self.clock.local(self._world.now_ns))
+
+    def _adopted(self, effect: sig.Adopted) -> None:
+        self._world.coverage["settings: adopted"] += 1
+        self._world.say(self.id, f"goes by settings {effect.revision}, a term of {effect.cluster.timing.term_ms} ms")
+        self._around.interferer.moment("adopted", self, self.name)
 
     def _read(self, _: sig.Read) -> None:
         assert self.daemon is not None

@@ -4,6 +4,7 @@ from standfast.model.cluster import Role
 from standfast.quorum import signals as sig
 from standfast.sim.cuts import Cuts
 from standfast.sim.machine import Machine, Surroundings
+from standfast.sim.retiming import FACTORS, another, order_for
 
 
 class Operators(Cuts):
@@ -18,7 +19,8 @@ class Operators(Cuts):
         self._tickets += 1
         machine = by or self._any()
         if machine.daemon is not None and not machine.daemon.paused:
-            self.world.say("order", f"{order} to {machine.id}")
+            told = f"Configure({order.wanted.timing})" if isinstance(order, sig.Configure) else order
+            self.world.say("order", f"{told} to {machine.id}")
             machine.take(sig.Ordered(self._tickets, order))
 
     def _data(self) -> str:
@@ -42,6 +44,15 @@ class Operators(Cuts):
 
     def _thaw(self) -> None:
         self.order(sig.Freeze(on=False))
+
+    def retime(self, by: Machine, factors: tuple[float, ...] = FACTORS) -> None:
+        """An operator at that machine asks for another timing."""
+        order = order_for(by, another(self.world.rng, self._timing, factors))
+        if order is not None:
+            self.order(order, by)
+
+    def _retime(self) -> None:
+        self.retime(self._any())
 
     def _leave(self) -> None:
         machine = self._any()

@@ -6,13 +6,24 @@
    ended, or the member gave its word `stopped` and nothing of it runs. The start guard would hide a lease that a voter
    broke, so this is looked at directly.
 4. A queue manager gets a new owner only while no process of the old one exists.
-5. Every change of a member or an assignment is told by an event in its own transaction, and no event twice.
+5. Nobody who is in holds a lease for longer than voters reckon with after a restart, nor asks for one. The restart rule
+   would hide it until a voter restarts, so this is looked at directly, too.
+6. Every change of a member or an assignment is told by an event in its own transaction, and no event twice.
 """
 
 from typing import cast
 
 from standfast.model.events import Event, EventKind
-from standfast.model.records import GONE, Assignment, MemberRecord, MemberState, Phase, Transaction
+from standfast.model.records import (
+    GONE,
+    Assignment,
+    MemberRecord,
+    MemberState,
+    Phase,
+    SettingsRecord,
+    Transaction,
+)
+from standfast.model.timing import NS_PER_MS
 from standfast.model.view import View
 from standfast.sim.machine import Machine
 from standfast.sim.warden import Process, Warden
@@ -69,6 +80,18 @@ class Promises:
         machine = next(m for m in self._machines if m.id == process.machine)
         self._outlived(process, machine.warden)
 
+    def renewed(self, member: str, incarnation: int, left_ns: int) -> None:
+        """A member's lease lasts so much longer now."""
+        settings, kept = self.view.settings, self.view.members.get(member)
+        if settings is None or kept is None or kept.record.incarnation != incarnation or kept.record.state in GONE:
+            return
+        if left_ns > settings.record.term_ceiling_ms * NS_PER_MS:
+            raise Broken(
+                "term ceiling",
+                f"the lease of {member}/{incarnation} lasts {left_ns} ns more, "
+                f"voters reckon with {settings.record.term_ceiling_ms} ms",
+            )
+
     def look(self) -> None:
         """Look at what still runs: none of it may have outlived its lease."""
         for process in self.running.values():
@@ -99,10 +122,25 @@ class Promises:
                 self._member(held.record if held else None, cast("MemberRecord", put.record), transaction)
             elif room == "assignments" and name in before.assignments:
                 self._assignment(before.assignments[name].record, cast("Assignment", put.record))
+            elif isinstance(put.record, SettingsRecord) and before.settings is not None:
+                self._settings(before.settings.record, put.record)
+                continue
             else:
                 continue
             if name not in subjects:
                 raise Broken("every change is told", f"revision {after.revision} changes {put.key} without an event")
+
+    def _settings(self, before: SettingsRecord, after: SettingsRecord) -> None:
+        if after.term_ceiling_ms != before.term_ceiling_ms:
+            way = "lowered" if after.term_ceiling_ms < before.term_ceiling_ms else "raised"
+            self._world.coverage[f"settings: term ceiling {way}"] += 1
+        for machine in self._machines:
+            daemon = machine.daemon
+            if daemon is None:
+                continue
+            incarnation, now_ns = daemon.core.membership.incarnation, machine.clock.local(self._world.now_ns)
+            self.renewed(machine.name, incarnation, daemon.core.lease.end_ns - now_ns)
+            self.renewed(machine.name, incarnation, daemon.core.rules.term_ns)
 
     def _tell(self, event: Event) -> None:
         self._world.coverage[f"event: {event.kind}"] += 1

@@ -186,7 +186,7 @@ class Stage:
 
     def demand_progress(self, well: set[str]) -> None:
         """Every queue manager serves on a member that is well, within a bounded time, and stays there."""
-        world, term_ns = self.world, self.cluster.timing.term_ns
+        world, term_ns = self.world, self._longest_term_ns()
         until_ns = world.now_ns + PROGRESS_TERMS * term_ns + PROGRESS_S * NS_PER_S
         self.run(self.faults.echo_ns)
         missing = ["everything"]
@@ -206,11 +206,28 @@ class Stage:
         if missing or owners != self._owners():
             raise Broken("progress", f"did not stay: {owners} became {self._owners()}, {'; '.join(missing)}")
 
+    def _longest_term_ns(self) -> int:
+        settings = self.store.view.settings
+        ceiling_ns = settings.record.term_ceiling_ms * NS_PER_MS if settings is not None else 0
+        return max(self.cluster.timing.term_ns, ceiling_ns)
+
+    def _unsettled(self, well: set[str]) -> Iterator[str]:
+        """What is left of a change of the settings."""
+        settings = self.store.view.settings
+        assert settings is not None
+        record = settings.record
+        if record.term_ceiling_ms != record.timing.term_ms:
+            yield f"voters reckon with {record.term_ceiling_ms} ms, in force are {record.timing.term_ms} ms"
+        for machine in self.machines:
+            rules = machine.daemon.core.rules if machine.daemon is not None and machine.id in well else None
+            if rules is not None and (rules.revision != settings.revision or rules.lived != record.timing):
+                yield f"{machine.id} goes by revision {rules.revision}, lives by {rules.lived}"
+
     def _owners(self) -> dict[str, str | None]:
         return {qm: kept.record.owner for qm, kept in self.store.view.assignments.items()}
 
     def _missing(self, well: set[str]) -> list[str]:
-        missing = []
+        missing = list(self._unsettled(well))
         for spec in self.cluster.queue_managers:
             kept = self.store.view.assignments.get(spec.name)
             process = self.promises.running.get(spec.name)

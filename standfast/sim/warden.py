@@ -65,6 +65,10 @@ class Watcher(Protocol):
         """Nothing of it is left."""
         ...
 
+    def renewed(self, member: str, incarnation: int, left_ns: int) -> None:
+        """A member's lease lasts so much longer now."""
+        ...
+
 
 class Warden:
     """Of one machine. `report` hands an input to whichever daemon lives there now."""
@@ -94,12 +98,21 @@ class Warden:
         """World time until which it is stopped itself."""
         self._launching: dict[str, Process] = {}
         self._world = world
-        self._stop_ns, self._kill_ns = budgets_ns
+        self._stop_ns, self.kill_ns = budgets_ns
         self._watcher = watcher
         self._report = report
         self._armed = False
 
     # ------------------------------------------------------------ orders
+
+    def hold(self, end_ns: int, stop_ns: int, kill_ns: int, incarnation: int) -> None:
+        """The lease of that incarnation ends then; stop and kill that long before it."""
+        earlier = stop_ns > self._stop_ns
+        self.lease_end_ns = end_ns
+        self.lease_incarnation = incarnation
+        self._stop_ns, self.kill_ns = stop_ns, kill_ns
+        if earlier and self._armed:
+            self._world.at(self._due(self._stop_ns), self._enforce)
 
     def launch(self, member: str, incarnation: int, qm: str, epoch: int) -> None:
         """Start a process, after a look at lease and storage; refuse it otherwise."""
@@ -177,7 +190,7 @@ class Warden:
         process.killed = process.stopping = True
         process.serving = False
         self._world.coverage["queue manager: killed"] += 1
-        self._world.after(self._world.between(0, self._kill_ns // 4), self._end, process, "signal_9")
+        self._world.after(self._world.between(0, self.kill_ns // 4), self._end, process, "signal_9")
 
     def _dropped(self, qm: str) -> bool:
         dropped = self._launching.pop(qm, None)
@@ -225,7 +238,7 @@ class Warden:
         self._launching.clear()
         for qm in list(self.processes):
             self.kill(qm)
-        return self._world.now_ns + (self._kill_ns // 4 + 1 if self.processes else 0)
+        return self._world.now_ns + (self.kill_ns // 4 + 1 if self.processes else 0)
 
     def _tell(self, given: Input) -> None:
         self._world.after(self._world.between(0, REPORT_NS), self._report, given)
@@ -254,12 +267,12 @@ class Warden:
             world.at(self._due(self._stop_ns), self._enforce)
             return
         for qm, process in list(self.processes.items()):
-            if left_ns <= self._kill_ns and not process.killed:
+            if left_ns <= self.kill_ns and not process.killed:
                 world.coverage["warden: kills at the lease's end"] += 1
                 self.kill(qm)
             elif not process.stopping:
                 world.coverage["warden: stops before the lease's end"] += 1
                 self.stop(qm)
-        self._armed = left_ns > self._kill_ns
+        self._armed = left_ns > self.kill_ns
         if self._armed:
-            world.at(self._due(self._kill_ns), self._enforce)
+            world.at(self._due(self.kill_ns), self._enforce)

@@ -11,6 +11,7 @@ from standfast.quorum.coordinator import Coordinator
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.rules import Rules
+from standfast.quorum.settlement import Settlement
 from standfast.quorum.words import Words
 from standfast.sim.draws import cluster_of
 
@@ -35,7 +36,14 @@ def coordinator_w(now_ns: int) -> Coordinator:
     for name in "ab":
         everyone = 0b111
         hearing.heard(Heartbeat(name, 1, 1, 1, 0, TIMING.term_ns, everyone, 5, able=True, leased=True), now_ns)
-    return Coordinator("w", rules, hearing, Grants(0, TIMING.term_ns), Words("w", rules, hearing))
+    return Coordinator(
+        "w",
+        rules,
+        hearing,
+        Grants(0, TIMING.term_ns),
+        words=Words("w", rules, hearing),
+        settlement=Settlement("w", rules, hearing),
+    )
 
 
 @pytest.mark.parametrize("state", list(MemberState))

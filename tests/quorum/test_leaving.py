@@ -3,9 +3,12 @@
 from standfast.model.cluster import Role
 from standfast.model.events import EventKind
 from standfast.model.records import MemberRecord, MemberState
+from standfast.model.timing import PROFILES
 from standfast.model.view import View
 from standfast.quorum.membership import Membership
+from standfast.quorum.rules import Rules
 from standfast.quorum.signals import Effect, Leave, Transact
+from standfast.sim.draws import cluster_of
 
 GRACE_NS = 100
 
@@ -16,7 +19,7 @@ def view_of(state: MemberState = MemberState.ONLINE) -> View:
 
 
 def leaving_since(now_ns: int) -> Membership:
-    membership = Membership("a", Role.DATA, "machine")
+    membership = Membership("a", Role.DATA, "machine", Rules(cluster_of(3, PROFILES["fast"])))
     record = view_of().members["a"].record
     membership.joined(record)
     membership.leave(now_ns, GRACE_NS)

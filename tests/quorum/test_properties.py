@@ -48,7 +48,7 @@ def kept(state: MemberState, revision: int, incarnation: int = 1) -> Kept[Member
 def voter(now_ns: int = 0) -> Grants:
     grants = Grants(now_ns, TERM)
     grants.speaks_until_ns = FAR
-    grants.bind({}, now_ns)
+    grants.bind({}, now_ns, TERM)
     return grants
 
 
@@ -79,7 +79,7 @@ def test_after_a_start_nothing_is_granted_or_voted_for_a_term_and_without_a_read
     grants = Grants(0, TERM)
     grants.speaks_until_ns = FAR
     assert grants.answer("x", 1, kept(MemberState.ONLINE, 1), lapse_ns(TERM), TERM) is Refusal.RESTARTING
-    grants.bind({"x": kept(MemberState.IN_DOUBT, 7)}, 0)
+    grants.bind({"x": kept(MemberState.IN_DOUBT, 7)}, 0, TERM)
     assert grants.answer("x", 1, kept(MemberState.IN_DOUBT, 7), lapse_ns(TERM) - 1, TERM) is Refusal.RESTARTING
     assert not grants.vote("x", 7, lapse_ns(TERM) - 1)
     assert grants.answer("x", 1, kept(MemberState.IN_DOUBT, 7), lapse_ns(TERM), TERM) is Refusal.VOTED
@@ -97,9 +97,9 @@ def test_who_is_not_confirmed_as_the_voter_of_its_name_says_nothing():
 def test_who_takes_anothers_place_waits_two_terms_and_is_bound_by_a_read_after_the_first():
     grants, now = voter(), 5 * TERM
     grants.take_over(now)
-    grants.bind({"x": kept(MemberState.IN_DOUBT, 3)}, now + lapse_ns(TERM) - 1)
+    grants.bind({"x": kept(MemberState.IN_DOUBT, 3)}, now + lapse_ns(TERM) - 1, TERM)
     assert not grants.settled(FAR)
-    grants.bind({"x": kept(MemberState.IN_DOUBT, 9)}, now + lapse_ns(TERM))
+    grants.bind({"x": kept(MemberState.IN_DOUBT, 9)}, now + lapse_ns(TERM), TERM)
     assert not grants.ready(now + 2 * lapse_ns(TERM) - 1)
     assert grants.ready(now + 2 * lapse_ns(TERM))
     assert grants.outwaited(now + 2 * lapse_ns(TERM))

@@ -331,6 +331,32 @@ SABOTAGES = (
         members=5,
     ),
     Sabotage(
+        "a restarted voter waits for the term of its file only",
+        (Edit("quorum/grants.py", "        self.ready_at_ns = self._bind_from_ns + self._wait_ns\n", ""),),
+    ),
+    Sabotage(
+        "a voter counts its grant by its own term",
+        (Edit("quorum/dialogue.py", "kept, now_ns, heartbeat.term_ns)", "kept, now_ns, self._voice._rules.term_ns)"),),
+    ),
+    Sabotage(
+        "a shorter term is reckoned with at once",
+        (
+            Edit(
+                "quorum/transactions.py",
+                "ceiling_ms = max(kept.record.term_ceiling_ms, wanted.timing.term_ms)",
+                "ceiling_ms = wanted.timing.term_ms",
+            ),
+        ),
+    ),
+    Sabotage(
+        "a shorter term is reckoned with as soon as all have adopted it",
+        (Edit("quorum/settlement.py", "now_ns - since >= wait_ns", "now_ns >= since"),),
+    ),
+    Sabotage(
+        "a shorter term is reckoned with though somebody has not adopted it",
+        (Edit("quorum/settlement.py", "return not self.missing(view) and all(", "return all("),),
+    ),
+    Sabotage(
         "what was told is not counted",
         (Edit("quorum/transactions.py", "told = kept.record.told + len(events)", "told = kept.record.told"),),
     ),

@@ -62,7 +62,7 @@ async def etcd(etcds: Etcds) -> AsyncIterator[Etcd]:
 
 
 def join(name: str, view: View) -> Transaction:
-    return tx.join(name, CLUSTER.member(name).role, f"machine-{name}", view, outwaited=False)
+    return tx.join(name, CLUSTER.member(name).role, f"machine-{name}", view, settings=0, outwaited=False)
 
 
 async def lived_in(store, *, orders: bool = True) -> View:
