@@ -18,7 +18,8 @@
      ├─ Unreachable                  9   no member answered the command
      ├─ Refused                     10   the cluster refused the command; the message says why
      ├─ PromiseBroken               11   a drill or a simulation saw a promise of design section 2 broken
-     └─ NotSafe                     12   can-stop: stopping that member now would cost availability
+     ├─ NotSafe                     12   can-stop: stopping that member now would cost availability
+     └─ Outdated                    13   config: it was changed since the one was shown from which the change was made
 
 Exit code 0 is success, 1 an error that nobody foresaw (a bug: please report it), 130 an interrupt.
 """
@@ -116,3 +117,9 @@ class NotSafe(StandfastError):  # noqa: N818 - a situation
     """Stopping that member now would cost availability."""
 
     exit_code = 12
+
+
+class Outdated(StandfastError):  # noqa: N818 - a situation
+    """The configuration was changed since the one was shown from which this change was made; nothing was done."""
+
+    exit_code = 13

@@ -6,7 +6,7 @@ Tables, so that a test can walk all of them: an enum without words would show a 
 from enum import StrEnum
 from typing import NamedTuple
 
-from standfast.errors import Refused, StandfastError, StoreUnavailable, UsageError
+from standfast.errors import Outdated, Refused, StandfastError, StoreUnavailable, UsageError
 from standfast.member.report import NoticeKind
 from standfast.model.records import MemberState, Phase
 from standfast.quorum.can_stop import Cost
@@ -189,6 +189,17 @@ VERDICTS: dict[Verdict, Ending] = {
     ),
     Verdict.LAST_DATA_MEMBER: Ending(
         Refused, "No other data member could run anything: undrain or repair another one first."
+    ),
+    Verdict.NOT_FOUNDED: Ending(
+        Refused, "The store has no settings yet: a majority of members must run and reach each other first."
+    ),
+    Verdict.OTHER_EDITION: Ending(
+        Outdated,
+        "Nothing was changed: the configuration is not the one any more from which this was made. Look at it with "
+        "`standfast config show`, then make the change anew.",
+    ),
+    Verdict.MEMBERS_DIFFER: Ending(
+        UsageError, "Name, id, store and members of a cluster are not changed this way: see `standfast member --help`."
     ),
 }
 

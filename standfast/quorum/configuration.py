@@ -16,7 +16,7 @@ def configuration(order: Configure, now: Cluster, view: View) -> Transaction | V
     if kept is None:
         return Verdict.NOT_FOUNDED
     if kept.record.edition != order.edition:
-        return Verdict.CHANGED_MEANWHILE
+        return Verdict.OTHER_EDITION
     wanted = order.wanted
     if wanted.members != kept.record.in_force(now).members:
         return Verdict.MEMBERS_DIFFER

@@ -250,6 +250,7 @@ class Verdict(StrEnum):
     STORE_UNREACHABLE = "store_unreachable"
     LAST_DATA_MEMBER = "last_data_member"
     NOT_FOUNDED = "not_founded"
+    OTHER_EDITION = "other_edition"
     MEMBERS_DIFFER = "members_differ"
 
 

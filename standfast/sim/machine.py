@@ -263,9 +263,9 @@ class Machine:
         message = effect.message
         if isinstance(message, Ack):
             assert self.daemon is not None
+            self._note(self.daemon.speech.acknowledgement(message, effect.to))
             if message.refusal is Refusal.NONE:
                 self._around.interferer.acknowledged(self, effect.to)
-            self._note(self.daemon.speech.acknowledgement(message, effect.to))
         self._around.network.send(self.id, effect.to, sig.Received(message))
 
     def _note(self, news: Iterable[News]) -> None:

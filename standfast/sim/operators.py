@@ -47,7 +47,7 @@ class Operators(Cuts):
 
     def retime(self, by: Machine, factors: tuple[float, ...] = FACTORS) -> None:
         """An operator at that machine asks for another timing."""
-        order = order_for(by, another(self.world.rng, self._timing, factors))
+        order = order_for(by, another(self.world.rng, self._timing, factors), self.world.rng)
         if order is not None:
             self.order(order, by)
 

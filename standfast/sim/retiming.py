@@ -10,6 +10,7 @@ from standfast.sim.machine import Machine
 
 FACTORS = (0.25, 0.5, 0.5, 1.0, 2.0, 2.0, 4.0)
 """The new interval, as a multiple of the first one of the run."""
+OUTDATED = 0.1
 SHORTER = (0.25, 0.25, 0.5)
 
 
@@ -26,11 +27,11 @@ def another(rng: random.Random, base: Timing, factors: tuple[float, ...]) -> Tim
     return base
 
 
-def order_for(machine: Machine, timing: Timing) -> Configure | None:
-    """The order by which an operator at that machine asks for this timing, as he sees the settings there."""
+def order_for(machine: Machine, timing: Timing, rng: random.Random) -> Configure | None:
+    """The order by which an operator at that machine asks for this timing; what he saw of the settings may be old."""
     daemon = machine.daemon
     kept = daemon.core.view.settings if daemon is not None else None
     if daemon is None or kept is None:
         return None
     wanted = structs.replace(kept.record.in_force(daemon.core.rules.cluster), timing=timing)
-    return Configure(wanted, kept.record.edition, "operator")
+    return Configure(wanted, kept.record.edition - (rng.random() < OUTDATED), "operator")

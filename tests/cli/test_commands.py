@@ -5,7 +5,7 @@ import json
 import pytest
 
 from standfast.cli.history import takeovers
-from standfast.errors import NotSafe, Refused, StoreUnavailable, UsageError
+from standfast.errors import NotSafe, Outdated, Refused, StoreUnavailable, UsageError
 from standfast.member.control_protocol import (
     CanStop,
     Drain,
@@ -70,6 +70,9 @@ ENDINGS = {
     Verdict.CHANGED_MEANWHILE: Refused.exit_code,
     Verdict.STORE_UNREACHABLE: StoreUnavailable.exit_code,
     Verdict.LAST_DATA_MEMBER: Refused.exit_code,
+    Verdict.NOT_FOUNDED: Refused.exit_code,
+    Verdict.OTHER_EDITION: Outdated.exit_code,
+    Verdict.MEMBERS_DIFFER: UsageError.exit_code,
 }
 
 

@@ -72,7 +72,7 @@ def test_an_order_made_from_an_older_edition_is_refused():
     play = Play("-").settled()
     first, second = configure(play, NORMAL), configure(play, CAUTIOUS)
     play.order(first).wait(0.1).order(second).wait(0.1)
-    assert list(play.answers.values()) == [sig.Verdict.DONE, sig.Verdict.CHANGED_MEANWHILE]
+    assert list(play.answers.values()) == [sig.Verdict.DONE, sig.Verdict.OTHER_EDITION]
     assert in_force(play).timing == NORMAL
 
 
