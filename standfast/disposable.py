@@ -20,6 +20,11 @@ _STUB = "import importlib, sys; sys.path.append(sys.argv.pop(1)); importlib.impo
 _ROOT = str(Path(standfast.__file__).parent.parent)
 
 
+def bare_python(module: str, *arguments: str, interpreter: Sequence[str] = (sys.executable,)) -> tuple[str, ...]:
+    """The command that runs `main()` of a module that imports nothing but the standard library, found or not."""
+    return (*interpreter, "-I", "-S", "-c", _STUB, _ROOT, module, *arguments)
+
+
 class Disposable:
     """One child that runs `main()` of a module, which imports nothing but the standard library.
 
@@ -36,7 +41,7 @@ class Disposable:
         self.socket.setblocking(False)
         with theirs:
             self._process = subprocess.Popen(
-                (*interpreter, "-I", "-S", "-c", _STUB, _ROOT, module, str(theirs.fileno())),
+                bare_python(module, str(theirs.fileno()), interpreter=interpreter),
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
                 cwd="/",
@@ -65,4 +70,4 @@ class Disposable:
             self._process.wait(_CLOSE_S)
 
 
-__all__ = ["Disposable"]
+__all__ = ["Disposable", "bare_python"]

@@ -41,7 +41,7 @@ FRUGAL = (
     "member/warden*.py",
     "member/launch.py",
     "member/minder*.py",
-    "managers/asking_child.py",
+    "managers/*_child.py",
     "member/processes.py",
     "storage/directory.py",
     "storage/epoch_file.py",

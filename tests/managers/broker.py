@@ -21,8 +21,10 @@ import standfast
 from standfast.lab.processes import await_end, signal_all, tree
 from standfast.managers.nats import Nats
 from standfast.managers.registry import DRIVERS
+from standfast.member.processes import Cgroup, cgroup_at
 from standfast.member.warden_reports import TendedOrder
 from standfast.ports import STATUS_FILE, Launch, NotReady, Place, QueueManager
+from tests.standins.running import stand_in
 
 ADDRESS = "127.0.42.1"
 ASK_NATS = (sys.executable, "-I", "-S", str(Path(__file__).with_name("ask_nats.py")), "{address}", "{port}")
@@ -40,7 +42,7 @@ def nats_server() -> str:
     return Nats().launch(Place(name="", data_dir=Path(), run_dir=Path(), address="", port=0)).argv[0]
 
 
-def command_options() -> dict[str, object]:
+def command_options(_: Place | None = None) -> dict[str, object]:
     """A real nats-server that goes into the background, as most queue managers do."""
     script = f'{nats_server()} --name "$0" -a "$1" -p "$2" -js -sd "$3" &'
     return {
@@ -52,7 +54,7 @@ def command_options() -> dict[str, object]:
     }
 
 
-def ocf_options() -> dict[str, object]:
+def ocf_options(_: Place) -> dict[str, object]:
     """The same server under the agent `anything`."""
     return {
         "agent": "ocf:heartbeat:anything",
@@ -66,10 +68,32 @@ def ocf_options() -> dict[str, object]:
     }
 
 
-OPTIONS: dict[str, Callable[[], dict[str, object]]] = {"command": command_options, "ocf": ocf_options}
+def systemd_options(place: Place) -> dict[str, object]:
+    """The same server as a unit of a stand-in for systemd."""
+    pid1 = stand_in()
+    unit = f"nats-{place.port}.service"
+    pid1.write(
+        unit,
+        f"{nats_server()} --name {place.name} -a {place.address} -p {place.port} -js -sd {place.data_dir} "
+        f">>{place.run_dir}/output 2>&1",
+    )
+    return {
+        "unit": unit,
+        "status": list(ASK_NATS),
+        "status_every_s": 0.1,
+        "systemctl": str(pid1.systemctl),
+        "runtime_units": str(pid1.runtime),
+    }
+
+
+OPTIONS: dict[str, Callable[[Place], dict[str, object]]] = {
+    "command": command_options,
+    "ocf": ocf_options,
+    "systemd": systemd_options,
+}
 """What a kind can not do without."""
-NEEDS_ROOT = {"ocf"}
-"""`anything` becomes the queue manager's user by `su`."""
+NEEDS_ROOT = {"ocf", "systemd"}
+"""`anything` becomes the queue manager's user by `su`; units have cgroups."""
 KINDS = sorted(kind for kind in DRIVERS if os.geteuid() == 0 or kind not in NEEDS_ROOT)
 
 
@@ -81,8 +105,13 @@ def free_port() -> int:
 
 def place_for(driver: QueueManager, root: Path, name: str = "qm1", **options: object) -> Place:
     """A place with all the options that the kind needs."""
-    needed = OPTIONS[driver.kind]() if driver.kind in OPTIONS else {}
-    return place_in(root, name, **{**needed, **options})
+    return fitted(driver, place_in(root, name), **options)
+
+
+def fitted(driver: QueueManager, place: Place, **options: object) -> Place:
+    """That place with all the options that the kind needs there."""
+    needed = OPTIONS[driver.kind](place) if driver.kind in OPTIONS else {}
+    return msgspec.structs.replace(place, options={**needed, **options})
 
 
 def place_in(root: Path, name: str = "qm1", **options: object) -> Place:
@@ -100,11 +129,13 @@ class Broker:
     def __init__(self, driver: QueueManager, place: Place, process: asyncio.subprocess.Process, launch: Launch) -> None:
         self.driver, self.place, self.process = driver, place, process
         self._tended = launch.tended is not None
+        outside = launch.tended.outside if launch.tended else None
+        self._outside = Cgroup(path) if outside and (path := cgroup_at(outside.cgroup)) else None
         self._stop = signal.SIGTERM if self._tended else launch.stop_signal
 
     def living(self) -> list[int]:
         """Its processes, without the minder."""
-        return tree([self.process.pid])[1 if self._tended else 0 :]
+        return tree([self.process.pid])[1 if self._tended else 0 :] + (self._outside.pids() if self._outside else [])
 
     async def ready(self, timeout_s: float = 10.0) -> float:
         """Poll as the member does; the seconds it took. AssertionError when it ends first, NotReady at the timeout."""
@@ -189,7 +220,7 @@ async def started(driver: QueueManager, place: Place) -> AsyncIterator[Broker]:
     try:
         yield broker
     finally:
-        left = tree([process.pid])
+        left = [*tree([process.pid]), *broker.living()]
         signal_all(left, signal.SIGKILL)
         await process.wait()
         assert await_end(left, 5)

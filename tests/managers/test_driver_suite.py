@@ -9,7 +9,7 @@ from msgspec import structs
 from standfast.errors import ClusterFileError, KeyFileError
 from standfast.managers.registry import DRIVERS, driver
 from standfast.ports import Durability, NotReady, QueueManager
-from tests.managers.broker import ADDRESS, KINDS, place_for, started
+from tests.managers.broker import ADDRESS, KINDS, fitted, place_for, place_in, started
 from tests.managers.witness import WITNESSES
 
 MESSAGES = [b"message %d" % number for number in range(20)]
@@ -97,9 +97,9 @@ async def test_is_not_ready_when_something_else_answers_on_its_port(manager: Que
 
 
 async def test_ends_with_a_complaint_when_it_can_not_write(manager: QueueManager, tmp_path: Path) -> None:
-    usable = place_for(manager, tmp_path)
+    usable = place_in(tmp_path)
     # Below /proc nobody can write, not even the superuser that tests may run as.
-    place = structs.replace(usable, data_dir=Path("/proc/standfast"))
+    place = fitted(manager, structs.replace(usable, data_dir=Path("/proc/standfast")))
     async with started(manager, place) as broker:
         assert await asyncio.wait_for(broker.process.wait(), 5) != 0
         assert "/proc/standfast" in await broker.output()
@@ -154,6 +154,7 @@ def test_says_what_an_acknowledgement_is_worth() -> None:
         "command": Durability.UNKNOWN,
         "nats": Durability.SYNCED,
         "ocf": Durability.UNKNOWN,
+        "systemd": Durability.UNKNOWN,
         "mosquitto": Durability.NONE,
     }
 

@@ -56,4 +56,10 @@ async def _stored_mqtt(place: Place, count: int) -> list[bytes]:
 
 
 _NATS = Witness(_store_nats, _stored_nats)
-WITNESSES = {"command": _NATS, "nats": _NATS, "ocf": _NATS, "mosquitto": Witness(_store_mqtt, _stored_mqtt)}
+WITNESSES = {
+    "command": _NATS,
+    "nats": _NATS,
+    "ocf": _NATS,
+    "systemd": _NATS,
+    "mosquitto": Witness(_store_mqtt, _stored_mqtt),
+}
