@@ -50,6 +50,11 @@ class EventKind(StrEnum):
     QM_STOP_STUCK = "qm_stop_stuck"
     NAMESAKE = "namesake"
     STORE_RESTORED = "store_restored"
+    OVERRIDE_GRANTED = "override_granted"
+    GUARD_BYPASSED = "guard_bypassed"
+    QM_ADOPTED = "qm_adopted"
+    OVERRIDE_CONFLICT = "override_conflict"
+    OVERRIDE_ENDED = "override_ended"
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -190,5 +195,30 @@ CATALOGUE: dict[EventKind, Entry] = {
         _W,
         "An operator restored the store from a backup: what was decided after the backup is forgotten.",
         "Compare queue managers, drained members and settings with what you expect.",
+    ),
+    EventKind.OVERRIDE_GRANTED: _entry(
+        _C,
+        "An operator ordered this member to run without a majority. Told at once by itself, and by the store when a "
+        "majority is back; the number is the same.",
+        "Keep the other data members off until a majority is back: docs/override.md.",
+    ),
+    EventKind.GUARD_BYPASSED: _entry(
+        _W,
+        "An override bypassed this guard: `majority` (nobody confirms that no other member runs), `start_record` (the "
+        "store was not asked before the start), `data_currency` (nobody confirms that the data here are the newest).",
+        "See that what the guard watches over is so: docs/override.md.",
+    ),
+    EventKind.QM_ADOPTED: _entry(
+        _I, "A majority is back, and the store says that the queue manager is the overridden member's.", _NOTHING
+    ),
+    EventKind.OVERRIDE_CONFLICT: _entry(
+        _C,
+        "Two sides decided: while this member ran by an override, another one ran the same under a lease, had an "
+        "override itself, or the store has changed beyond it. This member stops its queue managers; see `why`.",
+        "Compare the data of both sides before anybody writes more: docs/override.md.",
+        stored=False,
+    ),
+    EventKind.OVERRIDE_ENDED: _entry(
+        _I, "An override is over; `why` says how it came.", "Nothing to do, unless a conflict was told before it."
     ),
 }

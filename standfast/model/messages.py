@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from standfast.model.override import Word
+
 
 class Refusal(StrEnum):
     """Why a voter does not acknowledge a heartbeat."""
@@ -13,6 +15,8 @@ class Refusal(StrEnum):
     UNKNOWN = "unknown"  # this incarnation is not the one in the voter's view
     TOLD_TO_GO = "told_to_go"  # evicting, evicted or left
     VOTED = "voted"  # the voter promised not to, until the member's record changes
+    UNAWARE = "unaware"  # an override is in force of which the member does not say that it knows
+    LISTENING = "listening"  # heard again after a term or more: first the voter listens who else is there
 
 
 class Vote(Struct, frozen=True, array_like=True):
@@ -65,6 +69,7 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
         isolated: bit mask: whom the sender hears no more, while the shared disk brings newer heartbeats of it.
         settings: revision of the settings that the sender goes by; 0: it goes by its cluster file.
         interval_ns: the interval of those settings in nanoseconds: the sender counts on being spoken to as often.
+        overrides: the newest word on each member's overrides.
     """
 
     sender: str
@@ -84,6 +89,7 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
     isolated: int = 0
     settings: int = 0
     interval_ns: int = 0
+    overrides: tuple[Word, ...] = ()
 
 
 class Ack(Struct, frozen=True, array_like=True, tag="a"):

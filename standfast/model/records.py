@@ -71,6 +71,7 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
         state: see MemberState. In a ballot state the record's revision is the ballot.
         reason: why it is in this state, a short word.
         replaced: it took the place of another machine, which may not know that yet.
+        overridden: number of its last override of which the store holds the end; 0: none.
     """
 
     name: str
@@ -80,6 +81,7 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
     state: MemberState
     reason: str = ""
     replaced: bool = False
+    overridden: int = 0
 
 
 class Phase(StrEnum):

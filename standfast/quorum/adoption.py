@@ -51,11 +51,11 @@ class Adoption:
         rules = self._rules
         if not rules.lagging:
             return
-        if idle or now_ns < self._lease.end_ns - max(rules.stop_ns, rules.cluster.timing.stop_ns):
+        if idle or now_ns < self._lease.held_ns - max(rules.stop_ns, rules.cluster.timing.stop_ns):
             rules.catch_up()
             yield self.lease_moved()
             yield Retimed(rules.lived)
 
     def lease_moved(self) -> LeaseMoved:
         """The lease as it is now, with the budgets by which its end is met."""
-        return LeaseMoved(self._lease.end_ns, self._rules.stop_ns, self._rules.kill_ns)
+        return LeaseMoved(self._lease.held_ns, self._rules.stop_ns, self._rules.kill_ns)

@@ -14,6 +14,7 @@ from standfast.quorum import transactions as tx
 from standfast.quorum.arbiter import Arbiter, Judgement
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
+from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate, place
 from standfast.quorum.rules import Rules
 from standfast.quorum.settlement import Settlement
@@ -25,9 +26,18 @@ class Coordinator:
     """The coordinating part of member `me`."""
 
     def __init__(
-        self, me: str, rules: Rules, hearing: Hearing, grants: Grants, *, words: Words, settlement: Settlement
+        self,
+        me: str,
+        rules: Rules,
+        hearing: Hearing,
+        grants: Grants,
+        *,
+        words: Words,
+        settlement: Settlement,
+        overrides: Overrides,
     ) -> None:
         self._me = me
+        self._overrides = overrides
         self._rules = rules
         self._hearing = hearing
         self._grants = grants
@@ -116,7 +126,7 @@ class Coordinator:
         if state is MemberState.IN_DOUBT and judgement is Judgement.FINE:
             back = tx.member_state(kept, MemberState.ONLINE, EventKind.MEMBER_BACK, "heard_again")
             yield Transact(f"back:{name}", back)
-        elif frozen or judgement is Judgement.FINE:
+        elif frozen or judgement is Judgement.FINE or self._overrides.shields(name):
             return
         elif state is MemberState.ONLINE and judgement is Judgement.SILENT:
             reason = "isolated" if self._isolated(name, now_ns) else "silent"
@@ -149,21 +159,24 @@ class Coordinator:
         for held in view.assignments.values():
             if held.record.owner != kept.record.name or len(moves) == tx.MOVES_PER_TRANSACTION:
                 continue
+            if self._overrides.placed(held.record.qm):
+                continue
             chosen = place(view.specs[held.record.qm].record, held.record, among)
             if chosen is not None:
                 chosen.load += 1
-                moves.append((held, view.members[chosen.name]))
+                moves.append((self._overrides.raised(held), view.members[chosen.name]))
         return tx.evict(kept, self._rules.revision, kept.record.reason, moves, {"proof": proof})
 
     def _place(self, view: View, candidates: dict[str, Candidate]) -> Iterator[Transact]:
         for qm, held in view.assignments.items():
-            if not view.orphaned(held.record):
+            if not view.orphaned(held.record) or self._overrides.placed(qm):
                 continue
             chosen = place(view.specs[qm].record, held.record, candidates)
             if chosen is not None:
                 chosen.load += 1
                 reason = held.record.reason if held.record.owner is None else f"{held.record.owner}_gone"
-                yield Transact(f"place:{qm}", tx.assign(held, view.members[chosen.name], reason or "first_start"))
+                given = tx.assign(self._overrides.raised(held), view.members[chosen.name], reason or "first_start")
+                yield Transact(f"place:{qm}", given)
             elif held.record.phase is not Phase.GIVEN_UP and self._all_failed(held.record.failed_on, candidates):
                 yield Transact(f"place:{qm}", tx.give_up(held))
 

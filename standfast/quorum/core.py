@@ -7,16 +7,14 @@ The runtime, or the simulator, carries out the effects and gives their results b
 `Woke` at `wake_at_ns` at the latest.
 """
 
-from msgspec import Struct
-
 from standfast.model.cluster import Cluster
 from standfast.model.events import Event, EventKind
 from standfast.model.messages import Ack, Heartbeat
-from standfast.model.records import BALLOT, SETTINGS_KEY, MemberRecord, Outcome, Transaction
+from standfast.model.override import NOTHING, Remembered
+from standfast.model.records import SETTINGS_KEY, MemberRecord, Outcome, Transaction
 from standfast.model.view import View
 from standfast.quorum import signals as sig
 from standfast.quorum.adoption import Adoption
-from standfast.quorum.configuration import configuration
 from standfast.quorum.coordinator import Coordinator
 from standfast.quorum.desk import Desk
 from standfast.quorum.dialogue import Dialogue
@@ -24,47 +22,53 @@ from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.keeper import Keeper, Standing
 from standfast.quorum.lease import Lease
-from standfast.quorum.membership import Membership
-from standfast.quorum.orders import transaction_for
+from standfast.quorum.membership import Identity, Membership
+from standfast.quorum.ordered import Ordered, Organs
+from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import ALL, Candidate, candidates
+from standfast.quorum.reception import ORDER_ENDS, Reception
 from standfast.quorum.rules import Rules
 from standfast.quorum.settlement import Settlement
 from standfast.quorum.voice import Voice
 from standfast.quorum.words import Words
 
 
-class Identity(Struct, frozen=True, kw_only=True):
-    """Who this member is.
+class Core:
+    """One member. `now_ns` is its clock at the start; `term_ceiling_ns` the longest term that any member may hold.
 
-    Attributes:
-        name: in the cluster file.
-        machine: random, kept in the state directory: tells the same machine from a namesake.
-        process: random, one for each start of the daemon.
+    `remembered`: what its disk holds by the last `Remember`.
     """
 
-    name: str
-    machine: str
-    process: int
+    """One member. `now_ns` is its clock at the start; `cluster` what its file says, until the store was read.
 
+    `remembered`: what its disk holds by the last `Remember`.
+    """
 
-class Core:
-    """One member. `now_ns` is its clock at the start; `cluster` what its file says, until the store was read."""
-
-    def __init__(self, identity: Identity, cluster: Cluster, now_ns: int) -> None:
+    def __init__(self, identity: Identity, cluster: Cluster, now_ns: int, remembered: Remembered = NOTHING) -> None:
         rules = self.rules = Rules(cluster)
         self.identity = identity
         self.me = identity.name
         self.desk = Desk(rules, now_ns)
         self.membership = Membership(self.me, cluster.member(self.me).role, identity.machine, rules)
         self.hearing = Hearing(self.me, rules, now_ns)
-        self.grants = Grants(now_ns, rules.term_ns)
+        self.overrides = Overrides(self.me, remembered.words)
+        self.grants = Grants(now_ns, rules.term_ns, self.overrides)
         self.lease = Lease(rules)
-        self.keeper = Keeper(self.me, rules)
+        self.keeper = Keeper(self.me, rules, self.overrides)
         self.words = Words(self.me, rules, self.hearing)
         self.adoption = Adoption(rules, self.hearing, self.lease)
         self.settlement = Settlement(self.me, rules, self.hearing)
+        organs = Organs(self.hearing, self.lease, self.membership, self.keeper, self.words, self.adoption)
+        self.ordered = Ordered(rules, self.overrides, remembered.own, organs)
+        self.reception = Reception(rules, self.overrides, self.ordered, organs, now_ns)
         self.coordinator = Coordinator(
-            self.me, rules, self.hearing, self.grants, words=self.words, settlement=self.settlement
+            self.me,
+            rules,
+            self.hearing,
+            self.grants,
+            words=self.words,
+            settlement=self.settlement,
+            overrides=self.overrides,
         )
         self.voice = Voice(self.me, identity.process, rules, now_ns)
         self.dialogue = Dialogue(
@@ -77,6 +81,7 @@ class Core:
             adoption=self.adoption,
             voice=self.voice,
             words=self.words,
+            overrides=self.overrides,
         )
         self.leased = False
         """Whether the lease lasts longer than the stop budget, so that queue managers may run."""
@@ -116,7 +121,8 @@ class Core:
             if not self._received(given.message, now_ns):
                 return out
         elif type(given) is sig.SeenOnDisk:
-            if not self.words.read(given.heartbeat, now_ns):
+            self._hear_of_overrides(given.heartbeat)
+            if not self.words.read(given.heartbeat, now_ns) and not out:
                 return out
         elif type(given) is not sig.Woke:
             self._fact(given, now_ns)
@@ -152,6 +158,7 @@ class Core:
     def _received(self, message: Heartbeat | Ack, now_ns: int) -> bool:
         """Whether anything changed that decisions rest on."""
         if isinstance(message, Heartbeat):
+            self._hear_of_overrides(message)
             return self.dialogue.heard(message, now_ns, self._out, leased=self.leased)
         if not self.dialogue.acknowledged(message, now_ns, self._out):
             return False
@@ -169,16 +176,32 @@ class Core:
                 self.leased,
                 self.grants.votes(self.view.members, now_ns),
                 self.membership.stopped_word,
-                (ALL,) if self.membership.leaving else self.unfit,
+                self._unfit,
                 self.words.ballots(self.view),
                 self.words.mask(now_ns),
                 self.rules.revision,
+                self.overrides.words,
             ),
             now_ns,
             self.hearing.pace_ns,
         )
         if heartbeat is not None:
             self._out.append(sig.Broadcast(heartbeat))
+
+    @property
+    def _unfit(self) -> tuple[str, ...]:
+        return (ALL,) if self.membership.leaving or self.ordered.binding else self.unfit
+
+    def _hear_of_overrides(self, heartbeat: Heartbeat) -> None:
+        """Its words on them stay true, however old it is."""
+        self.overrides.learn(heartbeat.overrides, self.ordered.refuses)
+        self._remember()
+
+    def _remember(self) -> None:
+        """What overrides rest on is on disk before anything follows from it."""
+        if self.overrides.changed:
+            self.overrides.changed = False
+            self._out.append(sig.Remember(Remembered(words=self.overrides.words, own=self.ordered.own)))
 
     # ------------------------------------------------------------ store
 
@@ -195,6 +218,7 @@ class Core:
         asked_ns = self.desk.read_asked_ns
         assert asked_ns is not None
         self._out += self.adoption.adopt(self.view, now_ns)
+        self.overrides.read(self.view.members)
         self.grants.bind(view.members, asked_ns, self.adoption.ceiling_ns(self.view))
 
     def _transacted(self, tag: str, outcome: Outcome, revision: int, now_ns: int) -> None:
@@ -203,7 +227,7 @@ class Core:
             self.desk.want()
         kind, _, subject = tag.partition(":")
         if kind in {"order", "configure"}:
-            self._out.append(sig.Answer(int(subject), _ORDER_ENDS[outcome]))
+            self._out.append(sig.Answer(int(subject), ORDER_ENDS[outcome]))
         elif outcome is not Outcome.COMMITTED:
             return
         elif kind == "join":
@@ -225,15 +249,19 @@ class Core:
 
     def _decide(self, now_ns: int) -> None:
         """Everything that follows from what is known at this moment."""
-        self._watch_contacts(now_ns)
+        self._out += map(sig.Tell, self.words.news(now_ns))
         self._out += self.adoption.catch_up(now_ns, idle=not self.leased and not self.keeper.alive)
         self._watch_lease(now_ns)
-        if self._read_once:
-            self.settlement.look(self.view, self.membership.incarnation, now_ns)
-            called = self._called_off(now_ns)
+        told = list(self.ordered.proceed(self.view, now_ns, leased=self.leased))
+        self._remember()
+        self._out += told
+        self.settlement.look(self.view, self.membership.incarnation, now_ns)
+        called = self._called_off(now_ns) if self._read_once else 0
+        if self._read_once or self.ordered.binding:
             standing = self._standing(now_ns, called_off=bool(called))
-            for effect in self.keeper.tend(standing):
+            for effect in self.ordered.tend(standing):
                 self._carry_out(effect, now_ns)
+        if self._read_once:
             self._stand(now_ns, called)
             if self.coordinator.acting(now_ns, able=self.able):
                 for step in self.coordinator.decide(self.view, standing.candidates, now_ns):
@@ -257,24 +285,21 @@ class Core:
 
     def _stand(self, now_ns: int, called: int) -> None:
         """Join, join again after an eviction, or leave; give the word `stopped` where it is due."""
-        view, alive = self.view, self.keeper.alive
+        view, overridden = self.view, self.ordered.in_force and not self.membership.leaving
+        alive = self.keeper.alive and not overridden
         owns = any(self.keeper.owned(view, self.membership.incarnation))
         in_touch = self.coordinator.in_touch(now_ns)
         outwaited = self.grants.outwaited(now_ns)
         for effect in self.membership.steps(
-            view, now_ns, alive=alive, owns=owns, in_touch=in_touch, outwaited=outwaited
+            view, now_ns, alive=alive, owns=owns, in_touch=in_touch, outwaited=outwaited, overridden=overridden
         ):
             self._carry_out(effect, now_ns)
-        self.membership.swear_off(view, alive=alive, leased=self.leased, called=called)
+        for step in self.ordered.steps(view, leased=self.leased):
+            self._carry_out(step, now_ns)
+        self._remember()
+        if not self.ordered.binding:
+            self.membership.swear_off(view, alive=alive, leased=self.leased, called=called)
         self._confirm()
-
-    def _watch_contacts(self, now_ns: int) -> None:
-        for name, heard in self.hearing.changes(now_ns):
-            kind = EventKind.LINK_HEALED if heard else EventKind.LINK_LOST
-            self._out.append(sig.Tell(Event(kind=kind, subject=name, fields={"seen_by": self.me})))
-        for name in self.words.found_isolated(now_ns):
-            found = Event(kind=EventKind.MEMBER_ISOLATED, subject=name, fields={"seen_by": self.me})
-            self._out.append(sig.Tell(found))
 
     def _watch_lease(self, now_ns: int) -> None:
         leased = bool(self.membership.incarnation) and now_ns < self.lease.end_ns - self.rules.stop_ns
@@ -289,7 +314,7 @@ class Core:
             self.view,
             lambda: self._candidates(now_ns),
             incarnation=self.membership.incarnation,
-            lease_end_ns=self.lease.end_ns,
+            lease_end_ns=self.lease.held_ns,
             may_stay=self.membership.may_stay(self.view),
             called_off=called_off,
             sworn_off=self.membership.sworn_off(self.view),
@@ -304,38 +329,21 @@ class Core:
             if heartbeat is not None and heartbeat.leased and heartbeat.incarnation == kept.record.incarnation:
                 leased[name] = heartbeat.unfit
         if self.leased and not self.membership.leaving and self.membership.may_stay(self.view):
-            leased[self.me] = self.unfit
+            leased[self.me] = self._unfit
         return candidates(self.view, leased)
 
     def _set_alarm(self, now_ns: int) -> None:
-        wake = min(self.voice.beat_at_ns, self.keeper.wake_at_ns(now_ns, self.lease.end_ns))
-        for name, kept in self.view.members.items():
-            if kept.record.state in BALLOT:
-                lapse = self.grants.lapses_at_ns(name)
-                if now_ns < lapse < wake:
-                    wake = lapse
-        self.wake_at_ns = wake
+        lapses = [at for at in self.grants.lapses(self.view.members) if at > now_ns]
+        self.wake_at_ns = min(self.voice.beat_at_ns, self.keeper.wake_at_ns(now_ns, self.lease.held_ns), *lapses)
 
     # ------------------------------------------------------------ orders
 
     def _ordered(self, ticket: int, order: sig.Order, now_ns: int) -> None:
-        if isinstance(order, sig.LeaveCluster):
-            self.membership.leave(now_ns, 2 * self.rules.term_ns)
-            self._out.append(sig.Answer(ticket, sig.Verdict.DONE))
-            return
-        if isinstance(order, sig.Configure):
-            result = configuration(order, self.rules.cluster, self.view)
-        else:
-            result = transaction_for(order, self.rules.cluster, self.view, self._candidates(now_ns))
-        if isinstance(result, sig.Verdict):
-            self._out.append(sig.Answer(ticket, result))
-        else:
-            kind = "configure" if isinstance(order, sig.Configure) else "order"
-            self._carry_out(sig.Transact(f"{kind}:{ticket}", result), now_ns)
+        found, in_touch = self._candidates(now_ns), self.coordinator.in_touch(now_ns)
+        effects = list(self.reception.take(ticket, order, self.view, found, now_ns, in_touch=in_touch))
+        self._remember()
+        for effect in effects:
+            self._carry_out(effect, now_ns)
 
 
-_ORDER_ENDS = {
-    Outcome.COMMITTED: sig.Verdict.DONE,
-    Outcome.REFUSED: sig.Verdict.CHANGED_MEANWHILE,
-    Outcome.UNKNOWN: sig.Verdict.STORE_UNREACHABLE,
-}
+__all__ = ["Core", "Identity"]

@@ -7,6 +7,7 @@ from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.lease import Lease
 from standfast.quorum.membership import Membership
+from standfast.quorum.overrides import Overrides
 from standfast.quorum.signals import Effect, Send
 from standfast.quorum.voice import Voice, same
 from standfast.quorum.words import Words
@@ -15,7 +16,18 @@ from standfast.quorum.words import Words
 class Dialogue:
     """Of member `me` with all others."""
 
-    __slots__ = ("_adoption", "_desk", "_grants", "_hearing", "_lease", "_me", "_membership", "_voice", "_words")
+    __slots__ = (
+        "_adoption",
+        "_desk",
+        "_grants",
+        "_hearing",
+        "_lease",
+        "_me",
+        "_membership",
+        "_overrides",
+        "_voice",
+        "_words",
+    )
 
     def __init__(
         self,
@@ -29,6 +41,7 @@ class Dialogue:
         adoption: Adoption,
         voice: Voice,
         words: Words,
+        overrides: Overrides,
     ) -> None:
         self._me = me
         self._desk = desk
@@ -39,6 +52,7 @@ class Dialogue:
         self._adoption = adoption
         self._voice = voice
         self._words = words
+        self._overrides = overrides
 
     def acknowledged(self, ack: Ack, now_ns: int, out: list[Effect]) -> bool:
         """Take an answer; whether the lease got longer by it."""
@@ -64,8 +78,7 @@ class Dialogue:
         self._words.heard(heartbeat)
         view = self._desk.view
         if heartbeat.incarnation:
-            kept = view.members.get(heartbeat.sender)
-            refusal = self._grants.answer(heartbeat.sender, heartbeat.incarnation, kept, now_ns, heartbeat.term_ns)
+            refusal = self._refusal(heartbeat, now_ns)
             ack = Ack(self._me, heartbeat.incarnation, heartbeat.sent_ns, heartbeat.term_ns, refusal)
             out.append(Send(heartbeat.sender, ack))
         if heartbeat.newest > view.newest:
@@ -74,6 +87,20 @@ class Dialogue:
         if not leased:
             self._ask_again(before, heartbeat, now_ns)
         return not isinstance(before, Heartbeat) or not same(before, heartbeat)
+
+    def _refusal(self, heartbeat: Heartbeat, now_ns: int) -> Refusal:
+        """Why it is not acknowledged; a grant is noted."""
+        sender = heartbeat.sender
+        if not self._overrides.aware(sender, heartbeat.overrides):
+            return Refusal.UNAWARE
+        return self._grants.answer(
+            sender,
+            heartbeat.incarnation,
+            self._desk.view.members.get(sender),
+            now_ns,
+            heartbeat.term_ns,
+            listening=self._hearing.listening(sender, now_ns),
+        )
 
     def _ask_again(self, before: Heartbeat | bool, heartbeat: Heartbeat, now_ns: int) -> None:
         """A voter that did not know this incarnation has read of it now: ask it for a grant at once."""

@@ -15,12 +15,13 @@ behind a cut; both would be voters, and two majorities need no longer share one.
   may have given until then (one more), and is bound by the ballots that it finds open after the first of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from standfast.model.messages import Refusal, Vote
 from standfast.model.records import BALLOT, GONE, MemberRecord, MemberState
 from standfast.model.timing import lapse_ns
 from standfast.model.view import Kept
+from standfast.quorum.overrides import Overrides
 
 Records = Mapping[str, Kept[MemberRecord]]
 
@@ -32,6 +33,7 @@ class Grants:
         "_bind_from_ns",
         "_bound",
         "_lapse_at",
+        "_overrides",
         "_promises",
         "_took_over",
         "_wait_ns",
@@ -39,7 +41,8 @@ class Grants:
         "speaks_until_ns",
     )
 
-    def __init__(self, now_ns: int, term_ns: int) -> None:
+    def __init__(self, now_ns: int, term_ns: int, overrides: Overrides) -> None:
+        self._overrides = overrides
         self._wait_ns = lapse_ns(term_ns)
         self.ready_at_ns = now_ns + self._wait_ns
         self.speaks_until_ns = 0
@@ -88,9 +91,19 @@ class Grants:
         return self._bound and self.ready_at_ns <= now_ns < self.speaks_until_ns
 
     def answer(
-        self, member: str, incarnation: int, kept: Kept[MemberRecord] | None, now_ns: int, term_ns: int
+        self,
+        member: str,
+        incarnation: int,
+        kept: Kept[MemberRecord] | None,
+        now_ns: int,
+        term_ns: int,
+        *,
+        listening: bool = False,
     ) -> Refusal:
-        """Grant a heartbeat one term from now, or say why not. `kept`: the member's record in this voter's view."""
+        """Grant a heartbeat one term from now, or say why not.
+
+        `kept`: the member's record in this voter's view; `listening`: see Hearing.listening.
+        """
         if not self.ready(now_ns):
             return Refusal.RESTARTING
         if kept is None or kept.record.incarnation != incarnation:
@@ -99,6 +112,8 @@ class Grants:
             return Refusal.TOLD_TO_GO
         if kept.revision <= self._promises.get(member, -1):
             return Refusal.VOTED
+        if listening:
+            return Refusal.LISTENING
         end = now_ns + lapse_ns(term_ns)
         if end > self._lapse_at.get(member, 0):
             self._lapse_at[member] = end
@@ -108,9 +123,13 @@ class Grants:
         """When every grant to the member has ended, in nanoseconds."""
         return max(self._lapse_at.get(member, 0), self.ready_at_ns)
 
+    def lapses(self, records: Records) -> Iterator[int]:
+        """When it may vote for each open ballot, in nanoseconds."""
+        return (self.lapses_at_ns(name) for name, kept in records.items() if kept.record.state in BALLOT)
+
     def vote(self, member: str, ballot: int, now_ns: int) -> bool:
         """Promise for this ballot if every grant to the member has ended; whether the promise is in force."""
-        if not self.ready(now_ns) or now_ns < self.lapses_at_ns(member):
+        if not self.ready(now_ns) or now_ns < self.lapses_at_ns(member) or self._overrides.shields(member):
             return False
         if ballot > self._promises.get(member, -1):
             self._promises[member] = ballot

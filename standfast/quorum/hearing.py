@@ -9,17 +9,21 @@ from collections.abc import Iterator
 from standfast.model.messages import Heartbeat
 from standfast.quorum.rules import Rules
 
+LISTEN_INTERVALS = 2
+"""So long a voter listens for others before it acknowledges a member that was away: everybody speaks once in one."""
+
 
 class Peer:
-    """The newest heartbeat of one other member, when it came, and since when they came without a gap.
+    """The newest heartbeat of one other member, when it came, since when they come, and how long the gap before was.
 
     `heartbeat` is None before the first.
     """
 
-    __slots__ = ("at_ns", "heard", "heartbeat", "since_ns")
+    __slots__ = ("at_ns", "gap_ns", "heard", "heartbeat", "since_ns")
 
     def __init__(self, now_ns: int) -> None:
         self.at_ns = self.since_ns = now_ns
+        self.gap_ns = 0
         self.heard = False
         self.heartbeat: Heartbeat | None = None
 
@@ -43,6 +47,7 @@ class Hearing:
         if before is not None and self._outdated(before, heartbeat, now_ns - peer.at_ns):
             return False
         if before is None or now_ns - peer.at_ns > self._rules.in_doubt_ns:
+            peer.gap_ns = now_ns - peer.at_ns
             peer.since_ns = now_ns
         peer.heartbeat = heartbeat
         peer.at_ns = now_ns
@@ -81,11 +86,17 @@ class Hearing:
         """This member was not listening until now: start counting everybody's silence afresh."""
         for peer in self.peers.values():
             peer.at_ns = peer.since_ns = now_ns
+            peer.gap_ns = 0
 
     def lately_found(self, name: str, now_ns: int) -> bool:
         """Whether this member has heard that one for no longer than the doubt time: its word may be out of date."""
         peer = self.peers.get(name)
         return peer is not None and now_ns - peer.since_ns <= self._rules.in_doubt_ns
+
+    def listening(self, name: str, now_ns: int) -> bool:
+        """Whether that member came back just now, after a term or more: it may be here before a third one is heard."""
+        peer = self.peers[name]
+        return peer.gap_ns > self._rules.term_ns and now_ns - peer.since_ns < LISTEN_INTERVALS * self._rules.interval_ns
 
     def hears(self, name: str, now_ns: int) -> bool:
         """Whether this member heard that one within the doubt time."""

@@ -13,9 +13,10 @@ A restart in place needs no store: while this incarnation holds a lease nobody e
 from collections.abc import Callable, Iterator
 
 from standfast.model.events import Event, EventKind
-from standfast.model.records import Assignment, MemberState, Phase
+from standfast.model.records import Assignment, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
+from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate, place
 from standfast.quorum.rules import Rules
 from standfast.quorum.runs import NS_PER_S, Run, RunState, StopReason
@@ -90,8 +91,9 @@ class Standing:
 class Keeper:
     """All queue managers of member `me`."""
 
-    def __init__(self, me: str, rules: Rules) -> None:
+    def __init__(self, me: str, rules: Rules, overrides: Overrides) -> None:
         self._me = me
+        self._overrides = overrides
         self._rules = rules
         self.runs: dict[str, Run] = {}
 
@@ -178,6 +180,11 @@ class Keeper:
         if kept is None or kept.record.epoch != run.epoch or not s.may_stay:
             return
         run.heard(kept.record.told)
+        if self._overrides.held(run.spec.name):
+            # Another member runs it by an override, and takes it over when it is back: only a release helps with that.
+            if s.leaving and not run.alive:
+                yield from self._let_go(kept, tx.release(kept, "owner_left", (), run.told), run)
+            return
         yield from self._redirect(run, kept, s)
         if not run.alive:
             yield from self._give_away(run, kept, s)
@@ -242,15 +249,20 @@ class Keeper:
         """Release what must not stay here; nothing of it runs."""
         a = kept.record
         if a.target is not None and self._target_able(a, s):
-            release = tx.assign(kept, s.view.members[a.target], "moved", run.told)
+            release = tx.assign(self._overrides.raised(kept), s.view.members[a.target], "moved", run.told)
         elif run.failed:
             release = tx.release(kept, run.failed, (self._me,), run.told)
         elif s.leaving and a.target is None and not self._elsewhere(kept, s):
             release = tx.release(kept, "owner_left", (), run.told)
+        elif self._overrides.floor(a.qm) > a.epoch:
+            release = tx.release(kept, "epoch_used_by_override", (), run.told)
         else:
             return
+        yield from self._let_go(kept, release, run)
+
+    def _let_go(self, kept: Kept[Assignment], release: Transaction, run: Run) -> Iterator[Effect]:
         run.asked_revision = kept.revision
-        yield Transact(f"release:{a.qm}", release)
+        yield Transact(f"release:{kept.record.qm}", release)
 
     def _start(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
         a = kept.record

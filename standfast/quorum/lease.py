@@ -15,17 +15,25 @@ from standfast.quorum.rules import Rules
 class Lease:
     """Ends of the grants of all other voters; the member's own voice always counts."""
 
-    __slots__ = ("_ends", "_rules", "end_ns")
+    __slots__ = ("_ends", "_from_ns", "_rules", "end_ns", "prolonged_ns")
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._ends: dict[str, int] = {}
+        self._from_ns = 0
         self.end_ns = 0
+        self.prolonged_ns = 0
+        """Until when an override lets queue managers run without a majority, in nanoseconds; 0: there is none."""
+
+    @property
+    def held_ns(self) -> int:
+        """Until when queue managers may run: by the lease, or by an override."""
+        return max(self.end_ns, self.prolonged_ns)
 
     def acknowledged(self, voter: str, sent_ns: int, term_ns: int) -> bool:
         """Note a grant counted from the *sending* of the heartbeat; whether the lease got longer."""
         end = sent_ns + term_ns
-        if self._ends.get(voter, 0) >= end:
+        if sent_ns < self._from_ns or self._ends.get(voter, 0) >= end:
             return False
         self._ends[voter] = end
         needed = self._rules.majority - 1  # beside its own voice
@@ -41,7 +49,8 @@ class Lease:
         """Other settings are in force: only those who still vote count from now on. The end stays what it is."""
         self._ends = {voter: end for voter, end in self._ends.items() if voter in self._rules.bits}
 
-    def begin_again(self) -> None:
-        """Forget every grant: they were given to an earlier incarnation."""
+    def begin_again(self, from_ns: int = 0) -> None:
+        """Forget every grant: to an earlier incarnation, or for what was sent before `from_ns` and counts no more."""
+        self._from_ns = max(self._from_ns, from_ns)
         self._ends.clear()
         self.end_ns = 0

@@ -9,6 +9,8 @@ be none to evict it.
 
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from standfast.model.cluster import Role
 from standfast.model.events import Event, EventKind
 from standfast.model.records import BALLOT, GONE, MemberRecord, MemberState
@@ -18,28 +20,43 @@ from standfast.quorum.rules import Rules
 from standfast.quorum.signals import Effect, Leave, LeaveReason, Tell, Transact
 
 
+class Identity(Struct, frozen=True, kw_only=True):
+    """Who this member is.
+
+    Attributes:
+        name: in the cluster file.
+        machine: random, kept in the state directory: tells the same machine from a namesake.
+        process: random, one for each start of the daemon.
+    """
+
+    name: str
+    machine: str
+    process: int
+
+
 class Membership:
     """Of member `me`; `machine`: the identity of its state directory."""
 
     __slots__ = (
         "_end_by_ns",
         "_grace_ns",
-        "_machine",
-        "_me",
         "_role",
         "_rules",
         "_stop_by_ns",
         "ended",
         "incarnation",
         "leaving",
+        "machine",
+        "me",
         "stopped_word",
     )
 
     def __init__(self, me: str, role: Role, machine: str, rules: Rules) -> None:
-        self._me = me
+        self.me = me
         self._rules = rules
         self._role = role
-        self._machine = machine
+        self.machine = machine
+        """Identity of its state directory."""
         self.incarnation = 0
         self.stopped_word = 0
         """The ballot for which it said that nothing of it runs; 0: none."""
@@ -50,7 +67,7 @@ class Membership:
 
     def own(self, view: View) -> Kept[MemberRecord] | None:
         """Its record when it is this incarnation's, else None."""
-        kept = view.members.get(self._me)
+        kept = view.members.get(self.me)
         return kept if kept is not None and kept.record.incarnation == self.incarnation else None
 
     def may_stay(self, view: View) -> bool:
@@ -65,12 +82,12 @@ class Membership:
 
     def stranger(self, view: View) -> bool:
         """Whether another machine counts as the member of its name: others must end that one before it can join."""
-        kept = view.members.get(self._me)
-        return kept is not None and kept.record.state not in GONE and kept.record.identity != self._machine
+        kept = view.members.get(self.me)
+        return kept is not None and kept.record.state not in GONE and kept.record.identity != self.machine
 
     def sworn_off(self, view: View) -> bool:
         """Whether its word `stopped` is still in force."""
-        kept = view.members.get(self._me)
+        kept = view.members.get(self.me)
         return kept is not None and kept.revision <= self.stopped_word
 
     def speaks(self, view: View) -> bool:
@@ -99,40 +116,50 @@ class Membership:
         return self.leaving and now_ns >= self._stop_by_ns
 
     def steps(
-        self, view: View, now_ns: int, *, alive: bool, owns: bool, in_touch: bool, outwaited: bool
+        self,
+        view: View,
+        now_ns: int,
+        *,
+        alive: bool,
+        owns: bool,
+        in_touch: bool,
+        outwaited: bool,
+        overridden: bool = False,
     ) -> Iterator[Effect]:
         """What is to do, as an effect or none.
 
         `alive`: a process may exist; `owns`: assignments; `in_touch`: in two-way contact with a majority; `outwaited`:
-        it has waited out the machine whose place it took.
+        it has waited out the machine whose place it took; `overridden`: what runs, runs by an override, and nothing by
+        its record in the store.
         """
-        kept = view.members.get(self._me)
+        kept = view.members.get(self.me)
         if self.ended:
             return
         if alive:
             self._end_by_ns = now_ns + self._grace_ns
             return
         if kept is not None and self._namesake(kept.record):
-            yield Tell(Event(kind=EventKind.NAMESAKE, subject=self._me))
+            yield Tell(Event(kind=EventKind.NAMESAKE, subject=self.me))
             yield self._end(LeaveReason.NAMESAKE)
         elif self.leaving:
             yield from self._leave(view, now_ns, owns=owns)
-        elif in_touch and self._may_join(kept):
+        elif in_touch and self._may_join(kept, overridden=overridden):
             settings = self._rules.revision
-            join = tx.join(self._me, self._role, self._machine, view, settings=settings, outwaited=outwaited)
+            join = tx.join(self.me, self._role, self.machine, view, settings=settings, outwaited=outwaited)
             yield Transact("join", join)
 
     def _namesake(self, record: MemberRecord) -> bool:
-        return 0 < self.incarnation < record.incarnation and record.identity != self._machine
+        return 0 < self.incarnation < record.incarnation and record.identity != self.machine
 
-    def _may_join(self, kept: Kept[MemberRecord] | None) -> bool:
+    def _may_join(self, kept: Kept[MemberRecord] | None, *, overridden: bool) -> bool:
         if not self._rules.revision:
             return False
         if kept is None or kept.record.state in GONE:
             return True
-        if kept.record.identity != self._machine:
+        if kept.record.identity != self.machine:
             return False
-        told_to_go = kept.record.state is MemberState.EVICTING and kept.revision <= self.stopped_word
+        given = overridden or kept.revision <= self.stopped_word
+        told_to_go = kept.record.state is MemberState.EVICTING and given
         return kept.record.incarnation != self.incarnation or told_to_go
 
     def _leave(self, view: View, now_ns: int, *, owns: bool) -> Iterator[Effect]:
@@ -140,7 +167,7 @@ class Membership:
             if owns:
                 return
             if self.may_stay(view):
-                kept = view.members[self._me]
+                kept = view.members[self.me]
                 self.stopped_word = max(self.stopped_word, kept.revision)
                 leave = tx.member_state(kept, MemberState.LEFT, EventKind.MEMBER_LEFT, "stopped")
                 yield Transact("leave", leave)

@@ -7,22 +7,29 @@ from standfast.model.events import EventKind
 from standfast.model.records import Transaction
 from standfast.model.view import View
 from standfast.quorum import transactions as tx
+from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate
 from standfast.quorum.signals import Drain, Freeze, Move, Verdict
 
 
 def transaction_for(
-    order: Move | Drain | Freeze, cluster: Cluster, view: View, candidates: dict[str, Candidate]
+    order: Move | Drain | Freeze,
+    cluster: Cluster,
+    view: View,
+    candidates: dict[str, Candidate],
+    overrides: Overrides,
 ) -> Transaction | Verdict:
     """The transaction that carries out an order, or why there is none."""
     if isinstance(order, Move):
-        return _move(order, cluster, view, candidates)
+        return _move(order, cluster, view, candidates, overrides)
     if isinstance(order, Drain):
         return _drain(order, cluster, view)
     return _freeze(order, cluster, view)
 
 
-def _move(order: Move, cluster: Cluster, view: View, candidates: dict[str, Candidate]) -> Transaction | Verdict:
+def _move(
+    order: Move, cluster: Cluster, view: View, candidates: dict[str, Candidate], overrides: Overrides
+) -> Transaction | Verdict:
     kept = view.assignments.get(order.qm)
     if kept is None:
         return Verdict.NO_SUCH_QUEUE_MANAGER
@@ -32,12 +39,14 @@ def _move(order: Move, cluster: Cluster, view: View, candidates: dict[str, Candi
         return Verdict.NOT_A_DATA_MEMBER
     if view.orders.record.frozen:
         return Verdict.FROZEN
+    if overrides.placed(order.qm):
+        return Verdict.OVERRIDDEN
     candidate = candidates.get(order.to)
     if candidate is None or order.qm in candidate.unfit:
         return Verdict.TARGET_NOT_ELIGIBLE
     if view.orphaned(kept.record):
         cleared = structs.replace(kept, record=structs.replace(kept.record, failed_on=()))
-        return tx.assign(cleared, view.members[order.to], "ordered")
+        return tx.assign(overrides.raised(cleared), view.members[order.to], "ordered")
     if kept.record.owner == order.to:
         return Verdict.ALREADY_THERE
     return tx.aim(kept, order.to, "ordered")

@@ -120,6 +120,12 @@ class Run:
         if own_fault:
             self._blame(code, now_ns)
 
+    def again(self, now_ns: int) -> None:
+        """There is no other member to try it: what has failed is tried here again after its window."""
+        self.failed = ""
+        self.restarts_ns.clear()
+        self.not_before_ns = now_ns + int(self.spec.restart_window_s * NS_PER_S)
+
     def unasked(self, code: str) -> bool:
         """Whether an end with this code would come from the queue manager itself."""
         return self.state is not RunState.STOPPING and code != ENDED_BY_LEASE

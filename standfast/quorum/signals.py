@@ -11,6 +11,7 @@ from msgspec import Struct
 from standfast.model.cluster import Cluster
 from standfast.model.events import Event
 from standfast.model.messages import Heartbeat, Message
+from standfast.model.override import Remembered
 from standfast.model.records import Outcome, Transaction
 from standfast.model.timing import Timing
 from standfast.model.view import View
@@ -132,7 +133,35 @@ class LeaveCluster(Struct, frozen=True):
     """Hand over, then end this daemon."""
 
 
-Order = Move | Drain | Freeze | Configure | LeaveCluster
+class GrantOverride(Struct, frozen=True, kw_only=True):
+    """Let this member run without a majority.
+
+    Attributes:
+        cluster: its name, as a proof that the operator means this one.
+        reason: of the operator.
+        by: who ordered it.
+        at_unix_ms: wall-clock time.
+        queue_managers: which; empty for all.
+        known: the newest state of the store that this member still has: for epochs and specifications only.
+        dry: only say whether it would be granted now.
+    """
+
+    cluster: str
+    reason: str
+    by: str
+    at_unix_ms: int
+    queue_managers: tuple[str, ...] = ()
+    known: View = View()
+    dry: bool = False
+
+
+class EndOverride(Struct, frozen=True):
+    """End the override of a member; for another one the operator answers for it that nothing runs there."""
+
+    member: str
+
+
+Order = Move | Drain | Freeze | Configure | LeaveCluster | GrantOverride | EndOverride
 
 
 class Ordered(Struct, frozen=True):
@@ -229,6 +258,12 @@ class Kill(Struct, frozen=True):
     qm: str
 
 
+class Remember(Struct, frozen=True):
+    """Have this on disk, whatever happens, before any effect after it is carried out."""
+
+    remembered: Remembered
+
+
 class Tell(Struct, frozen=True):
     """An event that this member alone can tell."""
 
@@ -252,6 +287,14 @@ class Verdict(StrEnum):
     NOT_FOUNDED = "not_founded"
     OTHER_EDITION = "other_edition"
     MEMBERS_DIFFER = "members_differ"
+    WRONG_CLUSTER = "wrong_cluster"
+    OVERRIDDEN = "overridden"
+    MAJORITY_IN_TOUCH = "majority_in_touch"
+    ANOTHER_HEARD = "another_heard"
+    RIVAL_LEASE = "rival_lease"
+    STILL_RUNNING = "still_running"
+    NO_OVERRIDE = "no_override"
+    MEMBER_HEARD = "member_heard"
 
 
 class Answer(Struct, frozen=True):
@@ -275,5 +318,18 @@ class Leave(Struct, frozen=True):
 
 
 Effect = (
-    Send | Broadcast | Read | Transact | LeaseMoved | Adopted | Retimed | Launch | Stop | Kill | Tell | Answer | Leave
+    Send
+    | Broadcast
+    | Read
+    | Transact
+    | LeaseMoved
+    | Adopted
+    | Retimed
+    | Launch
+    | Stop
+    | Kill
+    | Remember
+    | Tell
+    | Answer
+    | Leave
 )

@@ -110,6 +110,7 @@ def join(name: str, role: Role, identity: str, view: View, *, settings: int, out
         state=MemberState.ONLINE,
         reason="joined",
         replaced=other or unfinished,
+        overridden=kept.record.overridden if kept else 0,
     )
     guards = [Guard(member_key(name), kept.revision if kept else 0), _settings_guard(settings)]
     puts = [Put(member_key(name), record)]
@@ -226,6 +227,34 @@ def release(
         guards=(_assignment_guard(kept),),
         puts=(_put(_released(kept.record, reason, blamed)),),
         events=(*told, _qm_event(EventKind.QM_RELEASED, kept.record, reason=reason)),
+    )
+
+
+def adopt(kept: Kept[Assignment], me: Kept[MemberRecord], epoch: int, *, serving: bool) -> Transaction:
+    """What a member runs by an override becomes its own, under the epoch that it runs under.
+
+    Nothing of it runs, nor will start, under its last owner.
+    """
+    assignment = structs.replace(
+        kept.record,
+        epoch=epoch,
+        phase=Phase.RUNNING if serving else Phase.STARTING,
+        owner=me.record.name,
+        incarnation=me.record.incarnation,
+        target=None,
+        failed_on=(),
+        told=0,
+        reason="override",
+    )
+    event = _qm_event(EventKind.QM_ADOPTED, assignment, was=kept.record.owner, was_epoch=kept.record.epoch)
+    return Transaction(guards=(_assignment_guard(kept), _member_guard(me)), puts=(_put(assignment),), events=(event,))
+
+
+def conclude(kept: Kept[MemberRecord], number: int, events: Sequence[Event]) -> Transaction:
+    """The end of a member's override, with all that was only told by itself till now."""
+    record = structs.replace(kept.record, overridden=number)
+    return Transaction(
+        guards=(_member_guard(kept),), puts=(Put(member_key(record.name), record),), events=tuple(events)
     )
 
 

@@ -11,6 +11,9 @@ lease, no doubt and no rank rests on it. What counts is
 - that a member lives whom the network brings no more.
 """
 
+from collections.abc import Iterator
+
+from standfast.model.events import Event, EventKind
 from standfast.model.messages import Ballot, Heartbeat
 from standfast.model.records import BALLOT, MemberRecord
 from standfast.model.view import Kept, View
@@ -120,8 +123,15 @@ class Words:
         """Whom this member knows to live by the disk alone, as a bit mask."""
         return sum(self._rules.bits[name] for name in self._read if self.isolated(name, now_ns))
 
-    def found_isolated(self, now_ns: int) -> list[str]:
-        """Members that are isolated now and were not at the last call."""
+    def news(self, now_ns: int) -> Iterator[Event]:
+        """Whom this member hears, or hears no more, or finds isolated, since the last call."""
+        for name, heard in self._hearing.changes(now_ns):
+            kind = EventKind.LINK_HEALED if heard else EventKind.LINK_LOST
+            yield Event(kind=kind, subject=name, fields={"seen_by": self._me})
+        for name in self._found_isolated(now_ns):
+            yield Event(kind=EventKind.MEMBER_ISOLATED, subject=name, fields={"seen_by": self._me})
+
+    def _found_isolated(self, now_ns: int) -> list[str]:
         now_isolated = {name for name in self._read if self.isolated(name, now_ns)}
         found, self._isolated = now_isolated - self._isolated, now_isolated
         return sorted(found)

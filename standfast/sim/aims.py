@@ -26,6 +26,8 @@ AIMS: dict[str, float] = {
     "ask join": 0.3,
     "ask aim": 0.4,
     "ask leave": 0.4,
+    "ask adopt": 0.7,
+    "ask conclude": 1.0,
     "did evict": 1.0,
     "did begin": 0.5,
     "did release": 0.5,
@@ -37,6 +39,10 @@ AIMS: dict[str, float] = {
     "adopted": 2.0,
     "ask settle": 1.0,
     "did settle": 1.0,
+    "did adopt": 1.0,
+    "did conclude": 1.5,
+    "override in_force": 1.5,
+    "override settling": 1.5,
 }
 """Moments, and the usual weight of a fault at each: `ask X`: X is about to be written; `did X`: the store has it."""
 
@@ -242,6 +248,7 @@ OF_A_MOMENT: dict[str, tuple[Action, ...]] = {
     "launch": (*ACTIONS, *(_pause_past_the_lease,) * 6),
     "ask join": (*ACTIONS, *(_retime_meanwhile,) * 12),
     "adopted": (*ACTIONS, *(_isolate,) * 20, *(_restart,) * 4),
+    "did conclude": (*ACTIONS, *(_isolate,) * 8, *(_restart,) * 4),
     "did join": (*ACTIONS, *(_isolate,) * 8),
     "vote": (*ACTIONS, *(_heal_subject,) * 8),
     "stopped": (*ACTIONS, *(_heal_all,) * 12),

@@ -87,6 +87,10 @@ class Chronicle:
         """A member's lease lasts so much longer now."""
         self._promises.renewed(member, incarnation, left_ns)
 
+    def stamp(self, qm: str, *, by_override: bool) -> int:
+        """The largest epoch under which its storage was claimed at all, or by an override."""
+        return self._promises.stamp(qm, by_override=by_override)
+
     def ended(self, process: Process) -> None:
         """Nothing of it is left."""
         self.note(Deed.ENDED, process.qm, process.member, epoch=process.epoch)

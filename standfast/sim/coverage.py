@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from standfast.model.events import EventKind
 from standfast.model.messages import Refusal
+from standfast.model.override import Stage, Stance
 from standfast.model.records import MemberState, Phase
 from standfast.quorum.signals import LeaveReason, Verdict
 from standfast.sim.aims import AIMS
@@ -33,9 +34,11 @@ ASKED_WRONGLY = frozenset(
         Verdict.ALREADY_SO,
         Verdict.NOT_FOUNDED,
         Verdict.MEMBERS_DIFFER,
+        Verdict.WRONG_CLUSTER,
+        Verdict.STILL_RUNNING,
     }
 )
-"""Refusals of orders that make no sense; tests of the orders cover them."""
+"""Refusals of orders that make no sense, or stand behind another one that comes first here; tests cover them."""
 
 _MEMBER_PATHS = (
     ("absent", MemberState.ONLINE),
@@ -89,6 +92,10 @@ _PARTS = (
     "settings: lived by",
     "settings: term ceiling lowered",
     "settings: term ceiling raised",
+    *(f"override: {stage}" for stage in Stage),
+    *(f"override heard of: {stance}" for stance in Stance),
+    "process began by an override",
+    "override: two, where nobody could know",
     "queue manager: crashed",
     "queue manager: hung",
     "queue manager: never ready",

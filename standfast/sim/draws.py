@@ -182,4 +182,5 @@ def _manners(rng: random.Random) -> Manners:
         hangs=rng.choice([0, 0, 0.1, 0.5]),
         refused=rng.choice([0, 0, 0.05, 0.2]),
         lives_ns=rng.choice([0, 0, 60 * NS_PER_S, 10 * NS_PER_S]),
+        fenced=rng.choice([True, True, False]),
     )

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from standfast.model.records import GONE
 from standfast.quorum import signals as sig
 from standfast.sim.disk_faults import DISK_FAULTS, DiskFaults
+from standfast.sim.emergency import Emergency
 from standfast.sim.machine import Machine, Surroundings
-from standfast.sim.operators import Operators
 from standfast.sim.world import NS_PER_MS
 
 FAULTS: dict[str, float] = {
@@ -41,6 +41,9 @@ FAULTS: dict[str, float] = {
     "leave": 0.7,
     **DISK_FAULTS,
     "retime": 1.5,
+    "override": 1.0,
+    "end override": 0.3,
+    "ask for override": 0.5,
 }
 """Every kind of fault and its usual weight."""
 
@@ -48,7 +51,7 @@ HELD_TERMS = 3
 """Longest time for which a transaction is held back on purpose."""
 
 
-class Faults(Operators, DiskFaults):
+class Faults(Emergency, DiskFaults):
     """Does faults to machines, network and store, and undoes them after a while."""
 
     def __init__(self, around: Surroundings, machines: list[Machine], weights: dict[str, float], gap_ns: int) -> None:
@@ -85,7 +88,9 @@ class Faults(Operators, DiskFaults):
         self.world.after(gap_ns, self._next, bursts)
 
     def do(self, name: str) -> None:
-        """One fault of that kind, now."""
+        """One fault of that kind, now; none while an emergency is being made ready."""
+        if self.busy:
+            return
         self.world.coverage[f"fault: {name}"] += 1
         self.world.say("fault", name)
         _DO[name](self)

@@ -6,34 +6,20 @@ knows; the machine may die with it, and come back with its state directory or wi
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
-from standfast.model.cluster import Cluster
-from standfast.model.messages import Ack, Refusal
+from standfast.model.messages import Ack, Heartbeat, Refusal
 from standfast.quorum import signals as sig
 from standfast.quorum.core import Core, Identity
 from standfast.sim.clock import Clock
-from standfast.sim.disk import Disk, DiskEnd
-from standfast.sim.network import Network
+from standfast.sim.disk import DiskEnd
+from standfast.sim.memory import Memory
 from standfast.sim.speech import News, Speech
-from standfast.sim.store import Store
-from standfast.sim.warden import Manners, Warden, Watcher
-from standfast.sim.world import World
+from standfast.sim.surroundings import Surroundings
+from standfast.sim.warden import Manners, Warden
 
 INBOX = 400
 """Datagrams and results that wait for a paused daemon; later datagrams are dropped, as by a full socket."""
-
-
-class Interferer(Protocol):
-    """Who aims faults at moments of the protocol."""
-
-    def moment(self, name: str, machine: "Machine", about: str) -> None:
-        """Something is about to be done by the machine; it may be paused, cut off or dead after this call."""
-        ...
-
-    def acknowledged(self, machine: "Machine", about: str) -> None:
-        """An acknowledgement was just sent; called very often."""
-        ...
 
 
 class Daemon:
@@ -63,20 +49,6 @@ class Daemon:
             self._home.take(given)
 
 
-class Surroundings:
-    """What all machines share."""
-
-    def __init__(self, world: World, cluster: Cluster, network: Network, store: Store) -> None:
-        self.world = world
-        self.cluster = cluster
-        self.network = network
-        self.store = store
-        self.disk = Disk(world, cluster)
-        self.interferer: Interferer
-        self.watcher: Watcher
-        self.answered: Callable[[sig.Answer], None] = lambda _: None
-
-
 class Machine:
     """A machine by its `id`; `name` is the member's, the same as that of another machine for a namesake."""
 
@@ -95,6 +67,7 @@ class Machine:
         """Wardens of earlier lives of the machine: what leases they knew counts on."""
         self._around = around
         self._world = around.world
+        self.memory = Memory(self, around)
         self._others = [m.name for m in around.cluster.members if m.name != name]
         self._power_on_count = 0
         self._do: dict[type, Callable[[Any], None]] = {
@@ -108,6 +81,7 @@ class Machine:
             sig.Launch: self._launch,
             sig.Stop: lambda e: self.warden.stop(e.qm),
             sig.Kill: lambda e: self.warden.kill(e.qm),
+            sig.Remember: lambda e: self.memory.keep(e.remembered),
             sig.Tell: self._tell,
             sig.Answer: self._answer,
             sig.Leave: self._leave,
@@ -141,6 +115,8 @@ class Machine:
     def power_off(self, *, lose_disk: bool = False) -> None:
         """The machine dies at once, with everything on it; it may come back with an empty disk."""
         self.disk += lose_disk
+        if lose_disk:
+            self.memory.lose()
         if self.powered:
             self._world.say(self.id, "machine dies")
             self.kill_daemon()
@@ -158,7 +134,8 @@ class Machine:
                 return
             around, world = self._around, self._world
             identity = Identity(name=self.name, machine=self.identity, process=world.rng.getrandbits(63))
-            daemon = self.daemon = Daemon(self, Core(identity, around.cluster, self.clock.local(world.now_ns)))
+            core = Core(identity, around.cluster, self.clock.local(world.now_ns), remembered=self.memory.held)
+            daemon = self.daemon = Daemon(self, core)
             daemon.disk = around.disk.end_for(self.id, self.name, identity.process, daemon)
             world.say(self.id, "daemon starts")
             self.take(sig.Woke())
@@ -216,6 +193,10 @@ class Machine:
             daemon.inbox.append(given)
             return
         core = daemon.core
+        if type(given) is sig.Received and type(given.message) is Heartbeat:
+            self._around.told.heard(self.id, given.message)
+        elif type(given) is sig.SeenOnDisk:
+            self._around.told.heard(self.id, given.heartbeat)
         effects = core.step(self.clock.local(self._world.now_ns), given)
         if effects:
             self._carry_out(deque(effects))
@@ -252,6 +233,7 @@ class Machine:
         daemon, heartbeat = self.daemon, effect.heartbeat
         assert daemon is not None
         self._note(daemon.speech.heartbeat(heartbeat, daemon.core))
+        self._around.told.sent(self.id, heartbeat)
         given = sig.Received(heartbeat)
         send = self._around.network.send
         for name in self._others:
@@ -280,9 +262,13 @@ class Machine:
 
     def _lease_moved(self, effect: sig.LeaseMoved) -> None:
         assert self.daemon is not None
-        incarnation = self.daemon.core.membership.incarnation
+        core = self.daemon.core
+        # What an override prolongs is nobody's lease.
+        incarnation = 0 if core.ordered.binding else core.membership.incarnation
         self.warden.hold(effect.end_ns, effect.stop_ns, effect.kill_ns, incarnation)
-        self._around.watcher.renewed(self.name, incarnation, effect.end_ns - self.clock.local(self._world.now_ns))
+        if incarnation:
+            left_ns = effect.end_ns - self.clock.local(self._world.now_ns)
+            self._around.watcher.renewed(self.name, incarnation, left_ns)
 
     def _adopted(self, effect: sig.Adopted) -> None:
         self._world.coverage["settings: adopted"] += 1
@@ -316,7 +302,15 @@ class Machine:
             daemon.held.append(effect)
             return
         self._world.say(self.id, f"orders the launch of {effect.qm} under epoch {effect.epoch}")
-        self.warden.launch(self.name, daemon.core.membership.incarnation, effect.qm, effect.epoch)
+        core = daemon.core
+        self.warden.launch(
+            self.name,
+            core.membership.incarnation,
+            effect.qm,
+            effect.epoch,
+            overridden=core.ordered.binding,
+            unseen=self._around.told.unseen(self.id),
+        )
 
     def _tell(self, effect: sig.Tell) -> None:
         self._world.coverage[f"event: {effect.event.kind}"] += 1
@@ -331,3 +325,6 @@ class Machine:
         self._world.say(self.id, f"leaves ({effect.reason})")
         self.daemon = None
         self._around.interferer.moment(f"left {effect.reason}", self, self.name)
+
+
+__all__ = ["Daemon", "Machine", "Surroundings"]

@@ -20,7 +20,11 @@ class Operators(Cuts):
         machine = by or self._any()
         if machine.daemon is not None and not machine.daemon.paused:
             told = f"Configure({order.wanted.timing})" if isinstance(order, sig.Configure) else order
+            if isinstance(order, sig.GrantOverride):
+                told = "GrantOverride"
             self.world.say("order", f"{told} to {machine.id}")
+            if isinstance(order, sig.EndOverride) and order.member != machine.name:
+                self.around.told.answered_for(order.member)
             machine.take(sig.Ordered(self._tickets, order))
 
     def _data(self) -> str:

@@ -8,7 +8,9 @@
 4. A queue manager gets a new owner only while no process of the old one exists.
 5. Nobody who is in holds a lease for longer than voters reckon with after a restart, nor asks for one. The restart rule
    would hide it until a voter restarts, so this is looked at directly, too.
-6. Every change of a member or an assignment is told by an event in its own transaction, and no event twice.
+6. Under an override, the same for whoever could know of it: what runs by it needs no record, and is the only one of its
+   queue manager; who decides with a majority of members of whom none could know of it (see told.py) is let be.
+7. Every change of a member or an assignment is told by an event in its own transaction, and no event twice.
 """
 
 from typing import cast
@@ -44,6 +46,9 @@ class Promises:
         self._once: set[tuple[object, ...]] = set()
         self.running: dict[str, Process] = {}
         """The one process of each queue manager that runs."""
+        self.overridden: dict[str, Process] = {}
+        """The one that runs by an override."""
+        self._claims: dict[str, int] = {}
         self.view = View()
         """The newest state of the store."""
 
@@ -51,13 +56,17 @@ class Promises:
 
     def began(self, process: Process, warden: Warden) -> None:
         """A process exists from now on."""
-        qm, other = process.qm, self.running.get(process.qm)
-        if other is not None:
-            raise Broken("one owner", f"{qm} runs on {other.machine} and now on {process.machine} too")
-        if process.epoch < self._stamps.get(qm, 0):
+        qm = process.qm
+        self._alone(process)
+        if process.epoch < self._stamps.get(qm, 0) and not process.unseen:
             raise Broken("epochs grow", f"{qm} runs under {process.epoch}, its storage has seen {self._stamps[qm]}")
         if warden.clock.local(self._world.now_ns) >= warden.lease_end_ns:
             raise Broken("lease", f"{qm} begins on {process.machine} after the lease has ended")
+        if process.overridden:
+            self._stamps[qm] = self._claims[qm] = process.epoch
+            self.overridden[qm] = process
+            self._world.coverage["process began by an override"] += 1
+            return
         a = self.view.assignments[qm].record
         mine = (a.owner, a.incarnation, a.epoch) == (process.member, process.incarnation, process.epoch)
         if not mine or a.phase not in (Phase.STARTING, Phase.RUNNING):
@@ -73,10 +82,25 @@ class Promises:
         self.running[qm] = process
         self._world.coverage["process began"] += 1
 
+    def _alone(self, process: Process) -> None:
+        """Nothing else of its queue manager runs, but by an override that it could not know of, or the other way."""
+        for other in (self.running.get(process.qm), self.overridden.get(process.qm)):
+            if other is None:
+                continue
+            blind = other.machine in process.unseen or process.machine in other.unseen
+            if other.overridden is process.overridden or not blind:
+                raise Broken("one owner", f"{process.qm} runs on {other.machine} and now on {process.machine} too")
+            self._world.coverage["override: two, where nobody could know"] += 1
+
+    def stamp(self, qm: str, *, by_override: bool) -> int:
+        """The largest epoch under which its storage was claimed at all, or by an override; 0: none."""
+        return (self._claims if by_override else self._stamps).get(qm, 0)
+
     def ended(self, process: Process) -> None:
         """Nothing of it is left."""
-        if self.running.get(process.qm) is process:
-            del self.running[process.qm]
+        for table in (self.running, self.overridden):
+            if table.get(process.qm) is process:
+                del table[process.qm]
         machine = next(m for m in self._machines if m.id == process.machine)
         self._outlived(process, machine.warden)
 
@@ -94,7 +118,7 @@ class Promises:
 
     def look(self) -> None:
         """Look at what still runs: none of it may have outlived its lease."""
-        for process in self.running.values():
+        for process in (*self.running.values(), *self.overridden.values()):
             machine = next(m for m in self._machines if m.id == process.machine)
             self._outlived(process, machine.warden)
 
@@ -115,13 +139,14 @@ class Promises:
             told = ", ".join(f"{e.kind} {e.subject}" for e in transaction.events) or "no event"
             world.say("store", f"revision {after.revision}: {told}")
         subjects = {event.subject for event in transaction.events}
+        adopted = any(event.kind is EventKind.QM_ADOPTED for event in transaction.events)
         for put in transaction.puts:
             room, _, name = put.key.partition("/")
             if room == "members":
                 held = before.members.get(name)
                 self._member(held.record if held else None, cast("MemberRecord", put.record), transaction)
             elif room == "assignments" and name in before.assignments:
-                self._assignment(before.assignments[name].record, cast("Assignment", put.record))
+                self._assignment(before.assignments[name].record, cast("Assignment", put.record), adopted=adopted)
             elif isinstance(put.record, SettingsRecord) and before.settings is not None:
                 self._settings(before.settings.record, put.record)
                 continue
@@ -160,6 +185,8 @@ class Promises:
         self._world.coverage[f"member: {state} -> {after.state}"] += 1
         if after.incarnation not in (was, was + 1):
             raise Broken("incarnations grow", f"{after.name} goes from {was} to {after.incarnation}")
+        if before is not None and after.overridden > before.overridden:
+            self._settled(after.name)
         if before is not None and after.incarnation > was and before.state not in GONE:
             self._no_process(after.name, was, "its member joined anew")
         if after.state is MemberState.EVICTED:
@@ -167,13 +194,25 @@ class Promises:
             self._world.coverage[f"evicted by: {proof}"] += 1
             self._evicted(after, stopped=proof == "stopped")
 
+    def _settled(self, member: str) -> None:
+        """The store holds the end of its override: what it runs counts like any other from here on."""
+        for qm, process in list(self.overridden.items()):
+            if process.member == member:
+                del self.overridden[qm]
+                process.overridden = False
+                self._alone(process)
+                self.running[qm] = process
+
     def _evicted(self, record: MemberRecord, *, stopped: bool) -> None:
         """Its lease has ended on its own clock, or it gave its word; nothing of it runs."""
         self._no_process(record.name, record.incarnation, "it was evicted")
         if stopped:
             return
         for machine in self._machines:
-            if machine.name == record.name:
+            if machine.name == record.name and machine.memory.overridden:
+                if not machine.memory.free:
+                    raise Broken("voted out", f"{record.name} is evicted though a majority could know of its override")
+            elif machine.name == record.name:
                 wardens = [*machine.past, machine.warden] if machine.powered else machine.past
                 for warden in wardens:
                     self._lapsed(record, warden)
@@ -198,7 +237,7 @@ class Promises:
                 f"{record.name}/{record.incarnation} is evicted while it counts on its lease for {left_ns} ns more",
             )
 
-    def _assignment(self, before: Assignment, after: Assignment) -> None:
+    def _assignment(self, before: Assignment, after: Assignment, *, adopted: bool) -> None:
         self._world.coverage[f"assignment: {before.phase} -> {after.phase}"] += 1
         if after.epoch < before.epoch:
             raise Broken("epochs grow", f"{after.qm} goes from epoch {before.epoch} to {after.epoch}")
@@ -206,7 +245,7 @@ class Promises:
             process = self.running.get(after.qm)
             if process is not None:
                 raise Broken("new owner", f"{after.qm} goes to {after.owner} while it runs on {process.machine}")
-            if after.owner is not None and after.epoch <= before.epoch:
+            if after.owner is not None and after.epoch <= before.epoch and not adopted:
                 raise Broken("epochs grow", f"{after.qm} goes to {after.owner} under the epoch {after.epoch} again")
 
     def _no_process(self, member: str, incarnation: int, because: str) -> None:

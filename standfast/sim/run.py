@@ -244,6 +244,7 @@ class Stage:
         by = self.world.rng.choice([m for m in self.machines if m.id in well])
         if by.daemon is None:
             by.start()
+        faults.relieve(well, by)
         if view.orders.record.frozen:
             faults.order(sig.Freeze(on=False), by)
         for machine in data:

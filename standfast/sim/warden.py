@@ -29,6 +29,7 @@ class Manners(Struct, kw_only=True):
         hangs: it does not stop until it is killed.
         refused: the storage refuses the launch.
         lives_ns: mean time until it crashes by itself; 0: it does not.
+        fenced: one storage for all, which remembers the largest epoch that an override claimed it under.
     """
 
     launch_ns: int = 5 * NS_PER_MS
@@ -38,14 +39,29 @@ class Manners(Struct, kw_only=True):
     hangs: float = 0.0
     refused: float = 0.0
     lives_ns: int = 0
+    fenced: bool = False
 
 
 class Process:
     """One run of a queue manager on one machine."""
 
-    __slots__ = ("epoch", "hangs", "incarnation", "killed", "machine", "member", "qm", "serving", "stopping")
+    __slots__ = (
+        "epoch",
+        "hangs",
+        "incarnation",
+        "killed",
+        "machine",
+        "member",
+        "overridden",
+        "qm",
+        "serving",
+        "stopping",
+        "unseen",
+    )
 
     def __init__(self, machine: str, member: str, incarnation: int, qm: str, epoch: int) -> None:
+        self.overridden = False
+        self.unseen: frozenset[str] = frozenset()
         self.machine = machine
         self.member = member
         self.incarnation = incarnation
@@ -67,6 +83,10 @@ class Watcher(Protocol):
 
     def renewed(self, member: str, incarnation: int, left_ns: int) -> None:
         """A member's lease lasts so much longer now."""
+        ...
+
+    def stamp(self, qm: str, *, by_override: bool) -> int:
+        """The largest epoch under which its storage was claimed at all, or by an override; 0: none."""
         ...
 
 
@@ -114,9 +134,15 @@ class Warden:
         if earlier and self._armed:
             self._world.at(self._due(self._stop_ns), self._enforce)
 
-    def launch(self, member: str, incarnation: int, qm: str, epoch: int) -> None:
-        """Start a process, after a look at lease and storage; refuse it otherwise."""
+    def launch(
+        self, member: str, incarnation: int, qm: str, epoch: int, *, overridden: bool, unseen: frozenset[str]
+    ) -> None:
+        """Start a process, after a look at lease and storage; refuse it otherwise.
+
+        `overridden`: an override orders it; `unseen`: see `Told.unseen`.
+        """
         process = self._launching[qm] = Process(self.machine, member, incarnation, qm, epoch)
+        process.overridden, process.unseen = overridden, unseen
         self._world.after(self._world.between(0, self.manners.launch_ns), self._begin, process)
 
     def _begin(self, process: Process) -> None:
@@ -145,6 +171,10 @@ class Warden:
             return "lease_short"
         if process.qm in self.processes:
             return "already_running"
+        # A storage for each machine alone: then an override only is ever behind it.
+        seen = self._watcher.stamp(process.qm, by_override=not process.overridden)
+        if process.epoch < seen and (process.overridden or self.manners.fenced):
+            return "epoch_larger"
         return "storage_error" if self._world.chance(self.manners.refused) else ""
 
     def _fate(self, process: Process) -> None:

@@ -10,6 +10,7 @@ from standfast.model.view import View
 from standfast.quorum.coordinator import Coordinator
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
+from standfast.quorum.overrides import Overrides
 from standfast.quorum.rules import Rules
 from standfast.quorum.settlement import Settlement
 from standfast.quorum.words import Words
@@ -36,13 +37,15 @@ def coordinator_w(now_ns: int) -> Coordinator:
     for name in "ab":
         everyone = 0b111
         hearing.heard(Heartbeat(name, 1, 1, 1, 0, TIMING.term_ns, everyone, 5, able=True, leased=True), now_ns)
+    overrides = Overrides("w")
     return Coordinator(
         "w",
         rules,
         hearing,
-        Grants(0, TIMING.term_ns),
+        Grants(0, TIMING.term_ns, overrides),
         words=Words("w", rules, hearing),
         settlement=Settlement("w", rules, hearing),
+        overrides=overrides,
     )
 
 

@@ -10,6 +10,7 @@ from standfast.model.timing import PROFILES, Timing, TimingError, lapse_ns
 from standfast.model.view import Kept, View
 from standfast.quorum.grants import Grants
 from standfast.quorum.lease import Lease
+from standfast.quorum.overrides import Overrides
 from standfast.quorum.rules import Rules
 from standfast.sim.draws import cluster_of
 
@@ -46,7 +47,7 @@ def kept(state: MemberState, revision: int, incarnation: int = 1) -> Kept[Member
 
 
 def voter(now_ns: int = 0) -> Grants:
-    grants = Grants(now_ns, TERM)
+    grants = Grants(now_ns, TERM, Overrides("v"))
     grants.speaks_until_ns = FAR
     grants.bind({}, now_ns, TERM)
     return grants
@@ -76,7 +77,7 @@ def test_between_a_vote_and_the_next_record_nothing_is_granted_and_no_grant_last
 
 
 def test_after_a_start_nothing_is_granted_or_voted_for_a_term_and_without_a_read():
-    grants = Grants(0, TERM)
+    grants = Grants(0, TERM, Overrides("v"))
     grants.speaks_until_ns = FAR
     assert grants.answer("x", 1, kept(MemberState.ONLINE, 1), lapse_ns(TERM), TERM) is Refusal.RESTARTING
     grants.bind({"x": kept(MemberState.IN_DOUBT, 7)}, 0, TERM)

@@ -13,6 +13,7 @@ from standfast.quorum import transactions as tx
 from standfast.quorum.core import Core, Identity
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
+from standfast.quorum.overrides import Overrides
 from standfast.quorum.rules import Rules
 from standfast.quorum.settlement import Settlement
 from standfast.sim.draws import cluster_of
@@ -146,7 +147,7 @@ def test_a_view_that_was_not_read_since_the_change_proves_nothing():
 
 
 def test_after_a_start_a_voter_waits_for_the_ceiling_that_its_first_read_tells():
-    grants = Grants(0, TIMING.term_ns)
+    grants = Grants(0, TIMING.term_ns, Overrides("v"))
     grants.speaks_until_ns = 1 << 62
     grants.bind({}, 1, CAUTIOUS.term_ns)
     grants.bind({}, 2, TIMING.term_ns)
@@ -156,7 +157,7 @@ def test_after_a_start_a_voter_waits_for_the_ceiling_that_its_first_read_tells()
 
 def test_who_takes_anothers_place_waits_for_what_that_one_may_have_granted_since():
     """The other speaks on for a term, and may grant one that came into force only then."""
-    grants = Grants(0, TIMING.term_ns)
+    grants = Grants(0, TIMING.term_ns, Overrides("v"))
     grants.speaks_until_ns = 1 << 62
     grants.bind({}, 0, TIMING.term_ns)
     grants.take_over(0)

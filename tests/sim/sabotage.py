@@ -360,4 +360,108 @@ SABOTAGES = (
         "what was told is not counted",
         (Edit("quorum/transactions.py", "told = kept.record.told + len(events)", "told = kept.record.told"),),
     ),
+    Sabotage(
+        "a voter acknowledges who does not know of an override",
+        (
+            Edit("quorum/dialogue.py", "if not self._overrides.aware(sender, heartbeat.overrides):", "if False:"),
+            Edit("quorum/dialogue.py", "self._hearing.listening(sender, now_ns)", "False"),
+        ),
+        why_pair="while it listens, the member hears of the override itself",
+    ),
+    Sabotage(
+        "what runs by another's override is started",
+        (Edit("quorum/keeper.py", "if self._overrides.held(run.spec.name):", "if False:"),),
+    ),
+    Sabotage(
+        "a voter forgets overrides when it restarts",
+        (Edit("quorum/core.py", "Overrides(self.me, remembered.words)", "Overrides(self.me)"),),
+    ),
+    Sabotage(
+        "who was ordered to run is voted out",
+        (
+            Edit("quorum/grants.py", " or self._overrides.shields(member):", ":"),
+            Edit("quorum/coordinator.py", " or self._overrides.shields(name):", ":"),
+        ),
+        why_pair="nobody doubts it",
+    ),
+    Sabotage(
+        "an override is settled before the store says who runs what",
+        (Edit("quorum/ordered.py", "elif leased and self._all_mine(view):", "elif leased:"),),
+    ),
+    Sabotage(
+        "an override is prolonged after its end was asked for",
+        (
+            Edit(
+                "quorum/ordered.py",
+                "self.own.stage in (Stage.IN_FORCE, Stage.ENDING)",
+                "self.own.stage is not Stage.OVER",
+            ),
+            Edit(
+                "quorum/ordered.py",
+                "        parts = self.own.parts if self.in_force else ()",
+                "        parts = self.own.parts if self.own.stage is not Stage.ENDING else ()",
+            ),
+            Edit("quorum/ordered.py", "lost = self.own.stage is Stage.SETTLING and", "lost = False and"),
+        ),
+        why_pair="one change that takes three lines",
+    ),
+    Sabotage(
+        "a restarted member runs by an override whose end it had asked for",
+        (
+            Edit(
+                "quorum/ordered.py",
+                '        self.own = own\n        """The',
+                '        self.own = own and structs.replace(own, stage=Stage.IN_FORCE)\n        """The',
+            ),
+        ),
+    ),
+    Sabotage(
+        "an override is over while a process lives",
+        (
+            Edit(
+                "quorum/ordered.py",
+                "self.own.stage is Stage.ENDING and not self._keeper.alive",
+                "self.own.stage is Stage.ENDING",
+            ),
+        ),
+    ),
+    Sabotage(
+        "who runs what an override covers does not refuse it",
+        (
+            Edit(
+                "quorum/ordered.py",
+                "return self.before(word) if self.binding else runs",
+                "return self.before(word) and self.binding",
+            ),
+        ),
+    ),
+    Sabotage(
+        "a queue manager is adopted from an owner that may run it",
+        (Edit("quorum/ordered.py", "        if view.orphaned(a) or a.owner == self._me:", "        if True:"),),
+    ),
+    Sabotage(
+        "a refused override holds nothing back any more",
+        (
+            Edit(
+                "quorum/overrides.py",
+                "any(w.stance is not Stance.ENDED and w.member != self._me and w.covers(qm)",
+                "any(w.stance is Stance.ON and w.member != self._me and w.covers(qm)",
+            ),
+            Edit(
+                "quorum/overrides.py",
+                "any(w.stance is not Stance.ENDED and w.covers(qm)",
+                "any(w.stance is Stance.ON and w.covers(qm)",
+            ),
+        ),
+        why_pair="given away by the coordinator, started by the owner",
+        minutes=2.0,
+    ),
+    Sabotage(
+        "the next epoch does not pass that of an override",
+        (
+            Edit("quorum/overrides.py", "        if floor <= kept.record.epoch:\n", "        if True:\n"),
+            Edit("quorum/keeper.py", "elif self._overrides.floor(a.qm) > a.epoch:", "elif False:"),
+        ),
+        why_pair="an owner does not start under an epoch that its storage refuses",
+    ),
 )
