@@ -16,7 +16,7 @@ from tests.sim.sabotage import SABOTAGES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROTOCOL = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
+PROTOCOL = "".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("protocol*.md")))
 MOST_LINES = 200
 
 

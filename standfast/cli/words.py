@@ -201,6 +201,36 @@ VERDICTS: dict[Verdict, Ending] = {
     Verdict.MEMBERS_DIFFER: Ending(
         UsageError, "Name, id, store and members of a cluster are not changed this way: see `standfast member --help`."
     ),
+    Verdict.WRONG_CLUSTER: Ending(
+        UsageError, "This member belongs to another cluster: `standfast status` shows its name. Nothing was changed."
+    ),
+    Verdict.OVERRIDDEN: Ending(
+        Refused, "An override is in force: `standfast override show` says whose, and how it ends. End that one first."
+    ),
+    Verdict.MAJORITY_IN_TOUCH: Ending(
+        Refused,
+        "This member is in touch with a majority, or its lease is not over: no override is needed. `standfast status` "
+        "says why a queue manager does not run.",
+    ),
+    Verdict.ANOTHER_HEARD: Ending(
+        Refused,
+        "Another data member is alive: it is heard here, on the shared disk, or by a member that is heard. Stop its "
+        "daemon (or switch it off), or let it run the queue managers; then try again.",
+    ),
+    Verdict.RIVAL_LEASE: Ending(
+        Refused,
+        "Another data member may still hold a lease: since it was last heard, or since this daemon started, less time "
+        "has passed than a lease lasts. Try again in some seconds: `standfast override show` says when.",
+    ),
+    Verdict.STILL_RUNNING: Ending(
+        Refused,
+        "A queue manager's process is still there on this member. Wait until `standfast status` shows none; if it "
+        "stays, it can not be killed, and the machine must be reset.",
+    ),
+    Verdict.NO_OVERRIDE: Ending(Refused, "No override of that member is known here: nothing to end."),
+    Verdict.MEMBER_HEARD: Ending(
+        Refused, "That member is heard, so it can be asked itself: run `standfast override end` there."
+    ),
 }
 
 

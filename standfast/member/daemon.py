@@ -29,6 +29,7 @@ from standfast.member.handler import MemberHandler
 from standfast.member.hands import Hands
 from standfast.member.journal import Journal
 from standfast.member.logs import set_up
+from standfast.member.memory import Memory
 from standfast.member.notify import Notifier
 from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
@@ -132,7 +133,8 @@ class Daemon:
         store = Storehouse(self._cluster, self._me, state.machine, state.path, self._trust_dir)
         journal = Journal(self._me)
         board = self._board()
-        core = Core(identity, self._cluster, boottime_ns())
+        memory = Memory(state.path)
+        core = Core(identity, self._cluster, boottime_ns(), remembered=memory.read())
         runtime = Runtime(self._cluster, core, journal, board)
         hands = Hands(self._own_run_dir, self._cgroup_name())
         links = UdpLinks(self._cluster, self._me, key)
@@ -140,6 +142,7 @@ class Daemon:
         scribe = Scribe(self._cluster.id, ledger, store.client, journal, view=lambda: core.view, inbox=runtime)
         attendant = Attendant(self._cluster, self._me, self._own_run_dir, hands, runtime)
         reporter = Reporter(self._cluster, core, store, scribe, links.counters)
+        runtime.memory = memory
         runtime.link, runtime.scribe, runtime.attendant, runtime.warden = links, scribe, attendant, hands
         hands.reports = attendant
         hands.on_state = lambda told: _note_containment(reporter, told)

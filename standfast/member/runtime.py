@@ -14,6 +14,7 @@ from typing import Protocol
 from standfast.endpoints.health import Service, Snapshot
 from standfast.member.attendant import Attendant
 from standfast.member.journal import Journal
+from standfast.member.memory import Memory
 from standfast.member.scribe import Scribe
 from standfast.model.cluster import Cluster
 from standfast.model.messages import Message
@@ -53,6 +54,7 @@ class Runtime:
         self.scribe: Scribe
         self.attendant: Attendant
         self.warden: LeaseKeeper
+        self.memory: Memory
         self.left: asyncio.Future[sig.LeaveReason] = asyncio.get_running_loop().create_future()
         """Done when the core has ended: why; or the error after which it must not go on."""
         self.on_adopted: Callable[[Cluster], None] = lambda _: None
@@ -82,6 +84,7 @@ class Runtime:
             sig.Launch: self._launch,
             sig.Stop: lambda e: self.attendant.stop(e.qm),
             sig.Kill: lambda e: self.attendant.kill(e.qm),
+            sig.Remember: lambda e: self.memory.keep(e.remembered),
             sig.Tell: lambda e: self._journal.told(e.event),
             sig.Answer: self._answer,
             sig.Leave: self._leave,
@@ -121,18 +124,18 @@ class Runtime:
 
     async def leave(self) -> None:
         """Hand over and end. A member that never joined has nothing to hand over, and perhaps no store to ask."""
-        if self.core.membership.incarnation:
+        if self.core.membership.incarnation or self.core.ordered.binding:
             await self.order(sig.LeaveCluster())
         else:
             self._leave(sig.Leave(sig.LeaveReason.ORDERED))
 
     def _take(self, given: sig.Input) -> None:
-        before = self.core.lease.end_ns
+        before = self.core.lease.held_ns
         effects = self.core.step(boottime_ns(), given)
         if type(given) is not sig.Received or any(type(effect) in _CHANGES for effect in effects):
             self._services = self._known_services()
             self._publish()
-        elif self.core.lease.end_ns != before:
+        elif self.core.lease.held_ns != before:
             self._publish()
         for effect in effects:
             self._deeds[type(effect)](effect)
@@ -155,14 +158,17 @@ class Runtime:
         self.give(sig.Woke())
 
     def _known_services(self) -> dict[str, Service]:
-        core = self.core
+        core, address = self.core, self._cluster.member(self.core.me).clients
         services = {}
         for qm, kept in core.view.assignments.items():
-            run = core.keeper.runs.get(qm)
-            ready = run is not None and run.state is RunState.SERVING and run.epoch == kept.record.epoch
-            spec = core.view.specs[qm].record
-            address = self._cluster.member(core.me).clients
-            services[qm] = Service(ready=ready, epoch=kept.record.epoch, address=address, port=spec.port)
+            services[qm] = Service(
+                ready=False, epoch=kept.record.epoch, address=address, port=core.view.specs[qm].record.port
+            )
+        for qm, run in core.keeper.runs.items():
+            known = services.get(qm)
+            if core.ordered.binding or (known is not None and known.epoch == run.epoch):
+                ready = run.state is RunState.SERVING
+                services[qm] = Service(ready=ready, epoch=run.epoch, address=address, port=run.spec.port)
         return services
 
     def _publish(self) -> None:
@@ -170,9 +176,9 @@ class Runtime:
         self._board.publish(
             Snapshot(
                 services=self._services,
-                lease_end_ns=core.lease.end_ns if core.membership.incarnation else 0,
+                lease_end_ns=core.lease.held_ns if core.membership.incarnation or core.ordered.binding else 0,
                 alive_ns=boottime_ns(),
-                joined=core.membership.may_stay(core.view),
+                joined=core.membership.may_stay(core.view) or core.ordered.binding,
             )
         )
 
@@ -186,8 +192,8 @@ class Runtime:
             self.link.send(name, effect.heartbeat)
 
     def _launch(self, effect: sig.Launch) -> None:
-        spec = self.core.view.specs[effect.qm].record
-        self.attendant.launch(spec, effect.epoch, self.core.membership.incarnation)
+        core = self.core
+        self.attendant.launch(core.keeper.runs[effect.qm].spec, effect.epoch, core.claimant)
 
     def _answer(self, effect: sig.Answer) -> None:
         answer = self._answers.pop(effect.ticket, None)

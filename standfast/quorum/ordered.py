@@ -78,6 +78,11 @@ class Ordered:
         """Whether queue managers are to run by it."""
         return self.own is not None and self.own.stage is Stage.IN_FORCE
 
+    @property
+    def claimant(self) -> int:
+        """The incarnation under which storage is claimed by it: one that the member has, or had."""
+        return max(self._membership.incarnation, self.own.incarnation if self.own is not None else 0)
+
     # ------------------------------------------------------------ the order
 
     def begin(self, override: Override, now_ns: int) -> Iterator[Effect]:

@@ -178,9 +178,11 @@ def _stamp(directory: Path, wanted: Claim) -> None:
         if last.epoch > mine.epoch:
             raise LaunchRefused(LaunchRefusal.EPOCH_LARGER, detail)
         if last.epoch == mine.epoch:
-            if (last.member, last.incarnation) != (mine.member, mine.incarnation):
+            # A member that ran by an override joins anew when a majority is back, and keeps its epoch.
+            if last.member != mine.member or last.incarnation > mine.incarnation:
                 raise LaunchRefused(LaunchRefusal.EPOCH_TAKEN, detail)
-            return  # a restart in place
+            if last.incarnation == mine.incarnation:
+                return  # a restart in place
     epoch_file.write(directory, mine)
 
 

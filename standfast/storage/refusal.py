@@ -116,7 +116,7 @@ MEANINGS: dict[LaunchRefusal, Meaning] = {
         passing=False,
     ),
     LaunchRefusal.EPOCH_TAKEN: Meaning(
-        "The storage was claimed under the same epoch by another member or incarnation.",
+        "The storage was claimed under the same epoch by another member, or by a later incarnation of this one.",
         "Two members drew one epoch: the store was restored or recreated. Stop both and delete the epoch file.",
         passing=False,
     ),

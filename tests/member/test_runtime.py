@@ -36,7 +36,8 @@ class StandInCore:
         self.run = Run(SPEC, assignment, 0)
         self.run.enter(RunState.SERVING, 0)
         self.keeper = SimpleNamespace(runs={"q": self.run})
-        self.lease = SimpleNamespace(end_ns=1 << 62)
+        self.lease = SimpleNamespace(held_ns=1 << 62)
+        self.ordered = SimpleNamespace(binding=False)
         self.membership = SimpleNamespace(incarnation=incarnation, may_stay=lambda _: True)
         self.steps = 0
         self._script = iter(script)
