@@ -84,7 +84,7 @@ def test_a_claim_waits_no_longer_than_it_was_told(tmp_path: Path):
         ({"cluster": "c2", "epoch": 9}, LaunchRefusal.FOREIGN),
         ({"epoch": 4}, LaunchRefusal.EPOCH_LARGER),
         ({"member": "b"}, LaunchRefusal.EPOCH_TAKEN),
-        ({"incarnation": 3}, LaunchRefusal.EPOCH_TAKEN),
+        ({"incarnation": 1}, LaunchRefusal.EPOCH_TAKEN),
     ],
 )
 def test_the_epoch_file_keeps_others_out_and_is_left_as_it_was(tmp_path: Path, change: dict, code: LaunchRefusal):
@@ -92,6 +92,13 @@ def test_the_epoch_file_keeps_others_out_and_is_left_as_it_was(tmp_path: Path, c
     before = (tmp_path / EPOCH_FILE).read_bytes()
     assert refused(wanted(tmp_path, **change)) is code
     assert (tmp_path / EPOCH_FILE).read_bytes() == before
+
+
+def test_a_later_incarnation_of_the_same_member_may_go_on_under_its_epoch(tmp_path: Path):
+    """What ran by an override is started again after its member has joined anew."""
+    os.close(claim(wanted(tmp_path)))
+    os.close(claim(wanted(tmp_path, incarnation=3)))
+    assert refused(wanted(tmp_path)) is LaunchRefusal.EPOCH_TAKEN
 
 
 def test_a_restart_in_place_and_a_larger_epoch_are_welcome(tmp_path: Path):
