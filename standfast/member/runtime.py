@@ -193,7 +193,7 @@ class Runtime:
 
     def _launch(self, effect: sig.Launch) -> None:
         core = self.core
-        self.attendant.launch(core.keeper.runs[effect.qm].spec, effect.epoch, core.claimant)
+        self.attendant.launch(core.keeper.runs[effect.qm].spec, effect.epoch, core.ordered.claimant)
 
     def _answer(self, effect: sig.Answer) -> None:
         answer = self._answers.pop(effect.ticket, None)

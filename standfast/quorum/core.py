@@ -98,11 +98,6 @@ class Core:
         return self.desk.view
 
     @property
-    def claimant(self) -> int:
-        """The incarnation under which storage is claimed for what is launched now."""
-        return self.ordered.claimant if self.ordered.binding else self.membership.incarnation
-
-    @property
     def able(self) -> bool:
         """Whether it may act as coordinator: restart rule fulfilled, store and majority in reach, welcome."""
         now_ns = self._last_ns

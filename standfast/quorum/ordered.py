@@ -80,8 +80,9 @@ class Ordered:
 
     @property
     def claimant(self) -> int:
-        """The incarnation under which storage is claimed by it: one that the member has, or had."""
-        return max(self._membership.incarnation, self.own.incarnation if self.own is not None else 0)
+        """The incarnation under which storage is claimed for what is launched now; by an override one that it had."""
+        own = self.own if self.binding else None
+        return max(self._membership.incarnation, own.incarnation if own is not None else 0)
 
     # ------------------------------------------------------------ the order
 
