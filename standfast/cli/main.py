@@ -46,6 +46,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("move", "orders", "move", "Act", "Run a queue manager on another member."),
     Command("drain", "orders", "drain", "Act", "Let a member run nothing, before work on it."),
     Command("undrain", "orders", "undrain", "Act", "Let a drained member run queue managers again."),
+    Command("clear", "orders", "clear", "Act", "Let a member out of quarantine."),
     Command("freeze", "orders", "freeze", "Act", "Suspend takeovers and moves."),
     Command("thaw", "orders", "thaw", "Act", "Resume takeovers and moves."),
     Command("member", "member", "member", "Act", "Add, remove, replace a voting member."),

@@ -1,4 +1,4 @@
-"""Orders to the cluster: move, drain, undrain, freeze, thaw.
+"""Orders to the cluster: move, drain, undrain, clear, freeze, thaw.
 
 An order that is accepted stands in the store; carrying it out takes as long as a stop and a start. What is so already
 is no error, so that scripts may repeat themselves.
@@ -13,6 +13,7 @@ from standfast.cli.screen import as_json, show
 from standfast.cli.words import VERDICTS
 from standfast.member.control_protocol import (
     CanStop,
+    Clear,
     Drain,
     Freeze,
     Move,
@@ -67,6 +68,15 @@ def drain(asked: Asked, name: str, *, json_: bool) -> None:
 def undrain(asked: Asked, name: str, *, json_: bool) -> None:
     """Let MEMBER run queue managers again. Nothing is moved back to it by itself."""
     _order(asked, Undrain(name), f"{name} may run queue managers again.", json_)
+
+
+@click.command(short_help="Let a member out of quarantine.", epilog=example("standfast clear b"))
+@asking
+@click.argument("name", metavar="MEMBER")
+@_json
+def clear(asked: Asked, name: str, *, json_: bool) -> None:
+    """Let MEMBER out of quarantine, and forget how often it lost its lease. Nothing is moved back to it by this."""
+    _order(asked, Clear(name), f"{name} may be chosen again.", json_)
 
 
 @click.command(short_help="Suspend takeovers and moves.", epilog=example("standfast freeze"))

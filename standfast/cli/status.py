@@ -129,6 +129,7 @@ def _member(report: StatusReport, member: MemberReport) -> list[Cell]:
     notes = ["coordinator"] if member.coordinator else []
     notes += ["etcd leader"] if member.store_leader else []
     notes += ["drained"] if member.name in report.orders.drained else []
+    notes += ["quarantined"] if member.quarantined else []
     notes += [f"watchdog {member.watchdog}"] if member.watchdog not in {None, WatchdogState.OFF} else []
     notes += ["does not hear us"] if member.hears_us is False else []
     notes += [plain(member.reason)] if member.reason and words.level is not Level.OK else []

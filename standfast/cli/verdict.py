@@ -153,6 +153,14 @@ def remarks(report: StatusReport) -> Iterator[Remark]:
         yield Remark(
             Level.WARNING, name, "it is drained and runs nothing", f"`standfast undrain {name}` after the work"
         )
+    for member in report.members:
+        if member.quarantined:
+            yield Remark(
+                Level.WARNING,
+                member.name,
+                f"it is in quarantine after {member.losses} unclean losses: chosen for nothing while another can be",
+                f"mend it, then `standfast clear {member.name}`",
+            )
     for notice in report.notices:
         words = NOTICES[notice.kind]
         detail = f" ({notice.detail})" if notice.detail else ""

@@ -177,6 +177,9 @@ VERDICTS: dict[Verdict, Ending] = {
         Refused,
         "That member can not take it now: it must be online, leased, not drained and fit. See `standfast status`.",
     ),
+    Verdict.TARGET_QUARANTINED: Ending(
+        Refused, "That member is in quarantine: mend it, then let it out with `standfast clear NAME`, and try again."
+    ),
     Verdict.FROZEN: Ending(Refused, "The cluster is frozen: `standfast thaw` first, when the work is done."),
     Verdict.CHANGED_MEANWHILE: Ending(
         Refused,

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from itertools import chain
 
 from standfast.clusterfile.places import Fault, Path, Problem
+from standfast.clusterfile.window import WindowError, window
 from standfast.clusterfile.words import TCP_PORTS, name, port
-from standfast.model.cluster import Cluster, QueueManagerSpec, Role
+from standfast.model.cluster import Cluster, Failback, QueueManagerSpec, Role
 
 MAX_TIMEOUT_S = 86_400.0
 STORAGE_KINDS = ("directory",)
@@ -46,6 +47,7 @@ def _queue_manager(path: Path, qm: QueueManagerSpec) -> Iterator[Problem]:
             (*path, "storage", "kind"),
             f"storage of kind {qm.storage.kind!r} is unknown: choose {' or '.join(STORAGE_KINDS)}.",
         )
+    yield from _failback(path, qm)
     where = qm.storage.path
     if not where.startswith("/") or not where.isprintable() or ".." in where.split("/") or not where.strip("/"):
         yield Problem(
@@ -53,6 +55,27 @@ def _queue_manager(path: Path, qm: QueueManagerSpec) -> Iterator[Problem]:
             (*path, "storage", "path"),
             f'path = {where!r} must be an absolute directory below /, without "..", such as "/shared/orders".',
         )
+
+
+def _failback(path: Path, qm: QueueManagerSpec) -> Iterator[Problem]:
+    """Moving back has a member to move to, a wait, and a window where it needs one."""
+    if qm.failback is not Failback.NEVER and not qm.preferred:
+        yield Problem(
+            Fault.MISSING,
+            (*path, "preferred"),
+            f'failback = "{qm.failback}" needs to know where to: add preferred = ["NAME"].',
+        )
+    if not 0 <= qm.failback_after_s <= MAX_TIMEOUT_S:
+        yield Problem(
+            Fault.BAD_VALUE,
+            (*path, "failback_after_s"),
+            f"failback_after_s = {qm.failback_after_s:g} must be 0 to {MAX_TIMEOUT_S:g} seconds.",
+        )
+    if qm.failback_window or qm.failback is Failback.WINDOW:
+        try:
+            window(qm.failback_window)
+        except WindowError as error:
+            yield Problem(Fault.BAD_VALUE, (*path, "failback_window"), str(error))
 
 
 def _client_ports(cluster: Cluster) -> Iterator[Problem]:

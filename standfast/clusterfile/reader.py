@@ -33,6 +33,7 @@ from standfast.errors import ClusterFileError
 from standfast.model.cluster import (
     Cluster,
     DiskSpec,
+    Failback,
     MemberSpec,
     Policy,
     QueueManagerSpec,
@@ -55,6 +56,7 @@ _WANTED: dict[Any, tuple[str, Any]] = {
     bool: ("true or false", False),
     tuple[str, ...]: ('a list of texts, such as ["x", "y"]', ()),
     Role: ('"data" or "witness"', Role.DATA),
+    Failback: ('"never", "preferred" or "window"', Failback.NEVER),
     WatchdogMode: ('"off", "automatic" or "required"', WatchdogMode.OFF),
     dict[str, Any]: ("a table", {}),
     StorageSpec: ("a table [queue_manager.storage]", StorageSpec(path="")),

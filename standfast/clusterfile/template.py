@@ -44,6 +44,10 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "stop_timeout_s": "Longest time for a graceful stop that nothing hurries, in seconds.",
         "restart_limit": "Restarts in place within restart_window_s before it is moved to another member.",
         "restart_window_s": "The window in which restarts are counted, in seconds.",
+        "failback": 'Whether it moves back by itself to a member that it prefers: "never", "preferred" (as soon as '
+        'that one has been well for failback_after_s) or "window" (only within failback_window).',
+        "failback_after_s": "How long that member must have been well without a gap, in seconds.",
+        "failback_window": 'Daily, in the owner\'s local time, such as "02:00-04:30".',
         "options": "",
     },
     StorageSpec: {

@@ -60,6 +60,12 @@ class Undrain(Struct, frozen=True, tag_field="do", tag="undrain"):
     member: str
 
 
+class Clear(Struct, frozen=True, tag_field="do", tag="clear"):
+    """Let a member out of quarantine; answered by OrderResult."""
+
+    member: str
+
+
 class CanStop(Struct, frozen=True, tag_field="do", tag="can_stop"):
     """Whether a member may be stopped now; answered by SafetyReport."""
 
@@ -78,9 +84,9 @@ class Thaw(Struct, frozen=True, tag_field="do", tag="thaw"):
     """Resume takeovers and moves; answered by OrderResult."""
 
 
-ORDERS = (Move, Drain, Undrain, Freeze, Thaw)
+ORDERS = (Move, Drain, Undrain, Clear, Freeze, Thaw)
 """Requests that change something."""
-Request = Hello | Status | Events | Move | Drain | Undrain | CanStop | Freeze | Thaw | TakeSnapshot
+Request = Hello | Status | Events | Move | Drain | Undrain | Clear | CanStop | Freeze | Thaw | TakeSnapshot
 
 # ---------------------------------------------------------------- answers
 

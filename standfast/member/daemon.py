@@ -41,6 +41,7 @@ from standfast.member.warden_client import clear
 from standfast.member.warden_protocol import Containment
 from standfast.member.warden_reports import State
 from standfast.member.watchdog import Watchdog
+from standfast.member.windows import Windows
 from standfast.model.cluster import Cluster, Role
 from standfast.ports import boottime_ns
 from standfast.quorum import signals as sig
@@ -219,6 +220,7 @@ class Daemon:
             ]
             if self._cluster.member(self._me).role is Role.DATA:
                 work.append(asyncio.create_task(fitness.run()))
+                work.append(asyncio.create_task(Windows(lambda: core.view, runtime.give).run()))
             gc.collect()
             gc.freeze()
             runtime.give(sig.Woke())

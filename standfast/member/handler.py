@@ -7,6 +7,7 @@ from standfast.member.control import Actor
 from standfast.member.control_protocol import (
     VERSION,
     CanStop,
+    Clear,
     Drain,
     EventLine,
     Events,
@@ -39,6 +40,7 @@ _ORDERS: dict[type, Callable[..., sig.Order]] = {
     Move: lambda r: sig.Move(r.qm, r.to),
     Drain: lambda r: sig.Drain(r.member, on=True),
     Undrain: lambda r: sig.Drain(r.member, on=False),
+    Clear: lambda r: sig.Clear(r.member),
     Freeze: lambda _: sig.Freeze(on=True),
     Thaw: lambda _: sig.Freeze(on=False),
 }

@@ -32,6 +32,8 @@ class MemberReport(Struct, frozen=True, kw_only=True):
         lease_left_ms: what is left of the answering member's own lease in milliseconds; None for others.
         unfit: queue managers that it could not run now; "*" for all.
         store_leader: whether its etcd leads; None when unknown.
+        quarantined: whether it is chosen for nothing while another can be.
+        losses: unclean losses of its lease that are not forgotten yet.
         watchdog: how it stands with the answering member's watchdog; None for others.
     """
 
@@ -50,6 +52,8 @@ class MemberReport(Struct, frozen=True, kw_only=True):
     unfit: tuple[str, ...] = ()
     store_leader: bool | None = None
     watchdog: WatchdogState | None = None
+    quarantined: bool = False
+    losses: int = 0
 
 
 class QueueManagerReport(Struct, frozen=True, kw_only=True):

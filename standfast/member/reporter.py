@@ -104,6 +104,7 @@ class Reporter:
         if kept is not None:
             record = kept.record
             report |= {"state": record.state, "reason": record.reason, "incarnation": record.incarnation}
+            report |= {"quarantined": record.quarantined, "losses": record.losses}
         if spec.name == core.me:
             left_ms = max(0, core.lease.end_ns - now_ns) // NS_PER_MS
             report |= {"heard_ms": 0, "leased": core.leased, "able": core.able}

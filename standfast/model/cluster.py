@@ -61,6 +61,14 @@ class MemberSpec(Struct, frozen=True, kw_only=True):
         return self.client_address or self.addresses[0]
 
 
+class Failback(StrEnum):
+    """Whether a queue manager moves back by itself to a member that it prefers."""
+
+    NEVER = "never"
+    PREFERRED = "preferred"  # as soon as that member has been eligible for failback_after_s
+    WINDOW = "window"  # likewise, but only within failback_window
+
+
 class StorageSpec(Struct, frozen=True, kw_only=True):
     """Where a queue manager keeps its data.
 
@@ -88,6 +96,9 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
         stop_timeout_s: longest time for a graceful stop that nothing hurries, in seconds.
         restart_limit: restarts in place within restart_window_s before it is moved.
         restart_window_s: the window in which restarts are counted, in seconds.
+        failback: whether it moves back by itself to a member that it prefers to its owner.
+        failback_after_s: how long that member must have been eligible without a gap, in seconds.
+        failback_window: the daily window for it as "HH:MM-HH:MM" in the owner's local time.
         options: settings of the driver; the driver refuses those that it does not know.
     """
 
@@ -100,6 +111,9 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
     stop_timeout_s: float = 30.0
     restart_limit: int = 3
     restart_window_s: float = 60.0
+    failback: Failback = Failback.NEVER
+    failback_after_s: float = 60.0
+    failback_window: str = ""
     options: dict[str, Any] = field(default_factory=dict)
 
 

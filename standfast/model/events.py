@@ -35,6 +35,9 @@ class EventKind(StrEnum):
     MEMBER_UNDRAINED = "member_undrained"
     SETTINGS_CHANGED = "settings_changed"
     SETTINGS_SETTLED = "settings_settled"
+    MEMBER_QUARANTINED = "member_quarantined"
+    MEMBER_CLEARED = "member_cleared"
+    MEMBER_STEADY = "member_steady"
     CLUSTER_FROZEN = "cluster_frozen"
     CLUSTER_THAWED = "cluster_thawed"
     LEASE_LOST = "lease_lost"
@@ -135,6 +138,13 @@ CATALOGUE: dict[EventKind, Entry] = {
     EventKind.SETTINGS_SETTLED: _entry(
         _I, "Every member goes by the shorter term, and no lease of the longer one is left.", _NOTHING
     ),
+    EventKind.MEMBER_QUARANTINED: _entry(
+        _W,
+        "The member lost its lease uncleanly too often; it is chosen for nothing while another member can be.",
+        "Find out why it failed, mend it, then clear it: `standfast clear NAME`.",
+    ),
+    EventKind.MEMBER_CLEARED: _entry(_I, "The member is out of quarantine.", _NOTHING),
+    EventKind.MEMBER_STEADY: _entry(_I, "The member has stayed for long; its earlier losses are forgotten.", _NOTHING),
     EventKind.CLUSTER_FROZEN: _entry(
         _W, "Nothing is taken over or moved until thawed.", "Thaw the cluster after the work."
     ),

@@ -72,6 +72,8 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
         reason: why it is in this state, a short word.
         replaced: it took the place of another machine, which may not know that yet.
         overridden: number of its last override of which the store holds the end; 0: none.
+        losses: how often it lost its lease uncleanly since it last stayed for long; see quorum/quarantine.py.
+        quarantined: it is chosen for nothing while another member can be.
     """
 
     name: str
@@ -82,6 +84,8 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
     reason: str = ""
     replaced: bool = False
     overridden: int = 0
+    losses: int = 0
+    quarantined: bool = False
 
 
 class Phase(StrEnum):
@@ -111,6 +115,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
         incarnation: of the owner.
         target: member to which the owner shall hand it over, or None.
         failed_on: members that could not start it since an operator last moved it or it last ran.
+        shunned: members that failed to run it since an operator last moved it: it does not fall back to them.
         told: how many events its owner has told of it under this epoch: after a transaction of unknown outcome the
             owner sees by it what it has told, and tells nothing twice.
         reason: why it is where it is, a short word.
@@ -125,6 +130,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
     failed_on: tuple[str, ...] = ()
     told: int = 0
     reason: str = ""
+    shunned: tuple[str, ...] = ()
 
 
 class Orders(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate, place
+from standfast.quorum.quarantine import Quarantine
 from standfast.quorum.rules import Rules
 from standfast.quorum.settlement import Settlement
 from standfast.quorum.signals import Transact
@@ -44,6 +45,7 @@ class Coordinator:
         self._words = words
         self._settlement = settlement
         self._incomplete_since_ns: int | None = None
+        self._quarantine = Quarantine(rules)
         self._arbiter = Arbiter(me, rules, hearing)
 
     def acting(self, now_ns: int, *, able: bool) -> bool:
@@ -78,6 +80,7 @@ class Coordinator:
         judgements = self._arbiter.arbitrate(view.members, now_ns)
         for name, judgement in judgements.items():
             yield from self._member(view, view.members[name], judgement, candidates, now_ns)
+        yield from self._quarantine.decide(view, now_ns)
         if not view.orders.record.frozen and not self._more_to_come(view, candidates, now_ns):
             yield from self._place(view, candidates)
 
@@ -165,7 +168,7 @@ class Coordinator:
             if chosen is not None:
                 chosen.load += 1
                 moves.append((self._overrides.raised(held), view.members[chosen.name]))
-        return tx.evict(kept, self._rules.revision, kept.record.reason, moves, {"proof": proof})
+        return tx.evict(kept, self._rules, moves, {"proof": proof})
 
     def _place(self, view: View, candidates: dict[str, Candidate]) -> Iterator[Transact]:
         for qm, held in view.assignments.items():

@@ -150,6 +150,8 @@ class Core:
                 self._out += self.keeper.unhealthy(qm, epoch, code, now_ns)
             case sig.FitnessChanged(unfit):
                 self.unfit = unfit
+            case sig.FailbackWindows(opened):
+                self.keeper.windows = opened
             case sig.Ordered(ticket, order):
                 self._ordered(ticket, order, now_ns)
 

@@ -12,10 +12,12 @@ A restart in place needs no store: while this incarnation holds a lease nobody e
 
 from collections.abc import Callable, Iterator
 
+from standfast.model.cluster import Failback, QueueManagerSpec
 from standfast.model.events import Event, EventKind
 from standfast.model.records import Assignment, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
+from standfast.quorum.failback import Better
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate, place
 from standfast.quorum.rules import Rules
@@ -95,7 +97,10 @@ class Keeper:
         self._me = me
         self._overrides = overrides
         self._rules = rules
+        self._better: dict[str, Better] = {}
         self.runs: dict[str, Run] = {}
+        self.windows: frozenset[str] = frozenset()
+        """Queue managers whose daily window for moving back is open."""
 
     @property
     def alive(self) -> bool:
@@ -165,6 +170,7 @@ class Keeper:
             run = self.runs.get(qm)
             if run is not None and (kept is None or kept.record.epoch != run.epoch) and not run.alive:
                 del self.runs[qm]
+                self._better.pop(qm, None)
                 run = None
             if run is None and kept is not None:
                 run = self.runs[qm] = Run(s.view.specs[qm].record, kept.record, s.now_ns)
@@ -244,12 +250,23 @@ class Keeper:
             chosen = self._elsewhere(kept, s)
             if chosen is not None:
                 yield Transact(f"aim:{a.qm}", tx.aim(kept, chosen.name, "leaving" if s.leaving else "drained"))
+        elif run.state is RunState.SERVING and a.phase is Phase.RUNNING and not s.view.orders.record.frozen:
+            yield from self._fall_back(run.spec, kept, s)
+
+    def _fall_back(self, spec: QueueManagerSpec, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
+        """Hand over to a member that it prefers, where its policy says so."""
+        if spec.failback is Failback.NEVER:
+            return
+        better = self._better.setdefault(spec.name, Better())
+        target = better.due(spec, kept.record, s.candidates, s.now_ns, opened=spec.name in self.windows)
+        if target is not None:
+            yield Transact(f"aim:{spec.name}", tx.aim(kept, target, "failback"))
 
     def _give_away(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
         """Release what must not stay here; nothing of it runs."""
         a = kept.record
         if a.target is not None and self._target_able(a, s):
-            release = tx.assign(self._overrides.raised(kept), s.view.members[a.target], "moved", run.told)
+            release = tx.assign(self._overrides.raised(kept), s.view.members[a.target], a.reason, run.told)
         elif run.failed:
             release = tx.release(kept, run.failed, (self._me,), run.told)
         elif s.leaving and a.target is None and not self._elsewhere(kept, s):

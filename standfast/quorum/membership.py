@@ -144,8 +144,7 @@ class Membership:
         elif self.leaving:
             yield from self._leave(view, now_ns, owns=owns)
         elif in_touch and self._may_join(kept, overridden=overridden):
-            settings = self._rules.revision
-            join = tx.join(self.me, self._role, self.machine, view, settings=settings, outwaited=outwaited)
+            join = tx.join(self.me, self._role, self.machine, view, self._rules, outwaited=outwaited)
             yield Transact("join", join)
 
     def _namesake(self, record: MemberRecord) -> bool:

@@ -4,16 +4,17 @@ from msgspec import structs
 
 from standfast.model.cluster import Cluster, Role
 from standfast.model.events import EventKind
-from standfast.model.records import Transaction
+from standfast.model.records import BALLOT, Transaction
 from standfast.model.view import View
 from standfast.quorum import transactions as tx
+from standfast.quorum.failback import BY_HAND
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate
-from standfast.quorum.signals import Drain, Freeze, Move, Verdict
+from standfast.quorum.signals import Clear, Drain, Freeze, Move, Verdict
 
 
 def transaction_for(
-    order: Move | Drain | Freeze,
+    order: Move | Drain | Clear | Freeze,
     cluster: Cluster,
     view: View,
     candidates: dict[str, Candidate],
@@ -24,6 +25,8 @@ def transaction_for(
         return _move(order, cluster, view, candidates, overrides)
     if isinstance(order, Drain):
         return _drain(order, cluster, view)
+    if isinstance(order, Clear):
+        return _clear(order, cluster, view)
     return _freeze(order, cluster, view)
 
 
@@ -44,12 +47,14 @@ def _move(
     candidate = candidates.get(order.to)
     if candidate is None or order.qm in candidate.unfit:
         return Verdict.TARGET_NOT_ELIGIBLE
+    if candidate.quarantined:
+        return Verdict.TARGET_QUARANTINED
+    cleared = structs.replace(kept, record=structs.replace(kept.record, failed_on=(), shunned=()))
     if view.orphaned(kept.record):
-        cleared = structs.replace(kept, record=structs.replace(kept.record, failed_on=()))
-        return tx.assign(overrides.raised(cleared), view.members[order.to], "ordered")
+        return tx.assign(overrides.raised(cleared), view.members[order.to], BY_HAND)
     if kept.record.owner == order.to:
         return Verdict.ALREADY_THERE
-    return tx.aim(kept, order.to, "ordered")
+    return tx.aim(cleared, order.to, BY_HAND)
 
 
 def _drain(order: Drain, cluster: Cluster, view: View) -> Transaction | Verdict:
@@ -64,6 +69,17 @@ def _drain(order: Drain, cluster: Cluster, view: View) -> Transaction | Verdict:
         return Verdict.LAST_DATA_MEMBER
     kind = EventKind.MEMBER_DRAINED if order.on else EventKind.MEMBER_UNDRAINED
     return tx.order(view, structs.replace(orders, drained=drained), kind, order.member)
+
+
+def _clear(order: Clear, cluster: Cluster, view: View) -> Transaction | Verdict:
+    if order.member not in {m.name for m in cluster.members}:
+        return Verdict.NO_SUCH_MEMBER
+    kept = view.members.get(order.member)
+    if kept is None or not kept.record.losses:
+        return Verdict.ALREADY_SO
+    if kept.record.state in BALLOT:
+        return Verdict.CHANGED_MEANWHILE  # the record's revision is a ballot that is being voted on
+    return tx.clear(kept, BY_HAND)
 
 
 def _freeze(order: Freeze, cluster: Cluster, view: View) -> Transaction | Verdict:

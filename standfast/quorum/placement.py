@@ -1,10 +1,12 @@
 """Who runs what: `place(...)` chooses an owner among those that could take a queue manager.
 
-Order of comparison, first difference wins: the queue manager's own preference; fewest queue managers already there;
-name. Nothing is moved by it: it is only asked about queue managers that have no living owner.
+The comparison is `RUNGS`, from the top; the first difference decides. Nothing is moved by it: it is only asked about
+queue managers that have no living owner, or that must leave theirs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import NamedTuple
 
 from standfast.model.cluster import QueueManagerSpec, Role
 from standfast.model.records import Assignment, MemberState
@@ -14,21 +16,53 @@ ALL = "*"
 
 
 class Candidate:
-    """A data member that holds a lease, as the chooser sees it; `unfit`: what it could not run."""
+    """A data member that holds a lease, as the chooser sees it.
 
-    __slots__ = ("load", "name", "unfit")
+    `unfit`: what it could not run; `quarantined`: it lost its lease too often.
+    """
 
-    def __init__(self, name: str, unfit: Iterable[str]) -> None:
+    __slots__ = ("load", "name", "quarantined", "unfit")
+
+    def __init__(self, name: str, unfit: Iterable[str], *, quarantined: bool = False) -> None:
         self.name = name
         self.unfit = frozenset(unfit)
+        self.quarantined = quarantined
         self.load = 0
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing speaks against it, so that something may even be moved there without need."""
+        return not self.quarantined
+
+
+class Rung(StrEnum):
+    """The steps of the comparison."""
+
+    NOT_IN_QUARANTINE = "not_in_quarantine"  # a member in quarantine is the last resort, better than none
+    PREFERENCE = "preference"  # the queue manager's own order; who is not in it comes after those who are
+    FEWEST = "fewest"  # queue managers there already
+    NAME = "name"
+
+
+class _Question(NamedTuple):
+    candidate: Candidate
+    preferred: Mapping[str, int]
+
+
+RUNGS: dict[Rung, Callable[[_Question], int | str]] = {
+    Rung.NOT_IN_QUARANTINE: lambda q: q.candidate.quarantined,
+    Rung.PREFERENCE: lambda q: q.preferred.get(q.candidate.name, len(q.preferred)),
+    Rung.FEWEST: lambda q: q.candidate.load,
+    Rung.NAME: lambda q: q.candidate.name,
+}
+"""The smaller answer wins."""
 
 
 def candidates(view: View, leased: Mapping[str, tuple[str, ...]]) -> dict[str, Candidate]:
     """Members that may be given something: data, online, not drained, with a lease. `leased`: name -> unfit list."""
     drained = view.orders.record.drained
     found = {
-        name: Candidate(name, leased[name])
+        name: Candidate(name, leased[name], quarantined=kept.record.quarantined)
         for name, kept in view.members.items()
         if kept.record.role is Role.DATA
         and kept.record.state is MemberState.ONLINE
@@ -54,5 +88,5 @@ def place(
     ]
     if not able:
         return None
-    order = {name: i for i, name in enumerate(spec.preferred)}
-    return min(able, key=lambda c: (order.get(c.name, len(order)), c.load, c.name))
+    preferred = {name: i for i, name in enumerate(spec.preferred)}
+    return min(able, key=lambda c: [rung(_Question(c, preferred)) for rung in RUNGS.values()])

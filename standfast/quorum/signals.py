@@ -101,6 +101,12 @@ class FitnessChanged(Struct, frozen=True):
     unfit: tuple[str, ...]
 
 
+class FailbackWindows(Struct, frozen=True):
+    """The queue managers whose daily window for moving back is open by this machine's clock; told at each change."""
+
+    opened: frozenset[str]
+
+
 class Move(Struct, frozen=True):
     """Run a queue manager on another member."""
 
@@ -113,6 +119,12 @@ class Drain(Struct, frozen=True):
 
     member: str
     on: bool
+
+
+class Clear(Struct, frozen=True):
+    """Let a member out of quarantine, and forget its losses."""
+
+    member: str
 
 
 class Freeze(Struct, frozen=True):
@@ -161,7 +173,7 @@ class EndOverride(Struct, frozen=True):
     member: str
 
 
-Order = Move | Drain | Freeze | Configure | LeaveCluster | GrantOverride | EndOverride
+Order = Move | Drain | Clear | Freeze | Configure | LeaveCluster | GrantOverride | EndOverride
 
 
 class Ordered(Struct, frozen=True):
@@ -185,6 +197,7 @@ Input = (
     | Unhealthy
     | Exited
     | FitnessChanged
+    | FailbackWindows
     | Ordered
 )
 
@@ -295,6 +308,7 @@ class Verdict(StrEnum):
     STILL_RUNNING = "still_running"
     NO_OVERRIDE = "no_override"
     MEMBER_HEARD = "member_heard"
+    TARGET_QUARANTINED = "target_quarantined"
 
 
 class Answer(Struct, frozen=True):

@@ -7,6 +7,7 @@ from msgspec import structs
 from standfast.model.cluster import Cluster, Role
 from standfast.model.events import Event, EventKind
 from standfast.model.records import (
+    GONE,
     ORDERS_KEY,
     SETTINGS_KEY,
     Assignment,
@@ -23,6 +24,8 @@ from standfast.model.records import (
     spec_key,
 )
 from standfast.model.view import Kept, View
+from standfast.quorum.losses import after_loss
+from standfast.quorum.rules import Rules
 
 MOVES_PER_TRANSACTION = 30
 """Assignments changed within one transaction; etcd's default limit is 128 operations. The rest follow at once."""
@@ -92,11 +95,11 @@ def settle(kept: Kept[SettingsRecord]) -> Transaction:
     return Transaction(guards=(_settings_guard(kept.revision),), puts=(Put(SETTINGS_KEY, record),), events=(event,))
 
 
-def join(name: str, role: Role, identity: str, view: View, *, settings: int, outwaited: bool) -> Transaction:
+def join(name: str, role: Role, identity: str, view: View, rules: Rules, *, outwaited: bool) -> Transaction:
     """Take the next incarnation and release what earlier ones owned; what does not fit in is orphaned, and placed so.
 
-    `outwaited`: this process has waited out the machine whose place it took. `settings`: revision of those that it goes
-    by. They guard it, so that nobody joins with a term that is no longer reckoned with.
+    `outwaited`: this process has waited out the machine whose place it took. The settings that
+    it goes by guard it, so that nobody joins with a term that is no longer reckoned with.
     """
     kept = view.members.get(name)
     incarnation = kept.record.incarnation + 1 if kept else 1
@@ -111,11 +114,16 @@ def join(name: str, role: Role, identity: str, view: View, *, settings: int, out
         reason="joined",
         replaced=other or unfinished,
         overridden=kept.record.overridden if kept else 0,
+        losses=kept.record.losses if kept and not other else 0,
+        quarantined=kept.record.quarantined if kept and not other else False,
     )
-    guards = [Guard(member_key(name), kept.revision if kept else 0), _settings_guard(settings)]
-    puts = [Put(member_key(name), record)]
     events = [Event(kind=EventKind.MEMBER_JOINED, subject=name, fields={"incarnation": incarnation})]
     owned = [held for held in view.assignments.values() if held.record.owner == name]
+    if owned and kept is not None and kept.record.state not in GONE:
+        record, quarantined = after_loss(record, rules.cluster.policy)
+        events += quarantined
+    guards = [Guard(member_key(name), kept.revision if kept else 0), _settings_guard(rules.revision)]
+    puts = [Put(member_key(name), record)]
     for held in owned[:MOVES_PER_TRANSACTION]:
         guards.append(_assignment_guard(held))
         puts.append(_put(_released(held.record, "owner_restarted", held.record.failed_on)))
@@ -130,26 +138,39 @@ def member_state(kept: Kept[MemberRecord], state: MemberState, kind: EventKind, 
     return Transaction(guards=(_member_guard(kept),), puts=(Put(member_key(record.name), record),), events=(event,))
 
 
+def clear(kept: Kept[MemberRecord], reason: str) -> Transaction:
+    """Forget the losses of a member; it is out of quarantine, if it was in it."""
+    kind = EventKind.MEMBER_CLEARED if kept.record.quarantined else EventKind.MEMBER_STEADY
+    record = structs.replace(kept.record, losses=0, quarantined=False)
+    fields: dict[str, str | int | float | bool | None] = {"losses": kept.record.losses, "reason": reason}
+    return Transaction(
+        guards=(_member_guard(kept),),
+        puts=(Put(member_key(record.name), record),),
+        events=(Event(kind=kind, subject=record.name, fields=fields),),
+    )
+
+
 def evict(
     kept: Kept[MemberRecord],
-    settings: int,
-    reason: str,
+    rules: Rules,
     moves: Iterable[tuple[Kept[Assignment], Kept[MemberRecord]]],
     fields: dict[str, str | int | float | bool | None],
 ) -> Transaction:
     """Evict at this ballot, and give what the member owned to others, in one.
 
-    Guarded by the settings of that revision, too: they say who votes, and how many votes a majority is.
+    Guarded by the settings that the coordinator goes by, too: they say who votes, and how many votes a majority is.
     """
-    record = structs.replace(kept.record, state=MemberState.EVICTED, reason=reason)
-    guards = [_member_guard(kept), _settings_guard(settings)]
+    evicted = structs.replace(kept.record, state=MemberState.EVICTED)
+    record, quarantined = after_loss(evicted, rules.cluster.policy)
+    guards = [_member_guard(kept), _settings_guard(rules.revision)]
     puts = [Put(member_key(record.name), record)]
     events = [
         Event(
             kind=EventKind.MEMBER_EVICTED,
             subject=record.name,
-            fields={"incarnation": record.incarnation, "reason": reason, **fields},
-        )
+            fields={"incarnation": record.incarnation, "reason": record.reason, **fields},
+        ),
+        *quarantined,
     ]
     for assignment, owner in moves:
         part = assign(assignment, owner, f"{record.name}_evicted")
@@ -166,6 +187,7 @@ def _qm_event(kind: EventKind, assignment: Assignment, **fields: str | float | b
 
 
 def _released(assignment: Assignment, reason: str, failed_on: tuple[str, ...]) -> Assignment:
+    shunned = (*assignment.shunned, *(name for name in failed_on if name not in assignment.shunned))
     return structs.replace(
         assignment,
         phase=Phase.UNPLACED,
@@ -174,6 +196,7 @@ def _released(assignment: Assignment, reason: str, failed_on: tuple[str, ...]) -
         target=None,
         reason=reason,
         failed_on=failed_on,
+        shunned=shunned,
     )
 
 

@@ -65,6 +65,7 @@ _PHASE_PATHS = (
     (Phase.GIVEN_UP, Phase.ASSIGNED),
 )
 _PARTS = (
+    "failback",
     "evicted by: lapsed",
     "evicted by: stopped",
     "lapse vote",

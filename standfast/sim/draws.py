@@ -9,7 +9,17 @@ from enum import StrEnum
 
 from msgspec import Struct, field, structs
 
-from standfast.model.cluster import NO_DISK, Cluster, DiskSpec, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.model.cluster import (
+    NO_DISK,
+    Cluster,
+    DiskSpec,
+    Failback,
+    MemberSpec,
+    Policy,
+    QueueManagerSpec,
+    Role,
+    StorageSpec,
+)
 from standfast.model.timing import PROFILES, Timing
 from standfast.sim.aims import AIMS
 from standfast.sim.clock import MAX_SKEW
@@ -116,7 +126,7 @@ def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
     """Everything for one run."""
     timing = timing or draw_timing(rng)
     data = rng.choice(MIXES[members]) if len(MIXES[members]) > 1 else 0
-    cluster = cluster_of(members, timing, rng.choice([1, 1, 2, 2, 3, 5]), data)
+    cluster = _choices(rng, cluster_of(members, timing, rng.choice([1, 1, 2, 2, 3, 5]), data))
     mood = rng.choice(list(Mood))
     term_ns = timing.term_ns
     drawn = Draws(
@@ -141,6 +151,25 @@ def with_disk(cluster: Cluster, seen_by: str) -> Cluster:
     witness = {"data": NO_DISK, "all": "/disk"}[seen_by]
     members = tuple(m if m.role is Role.DATA else structs.replace(m, disk=witness) for m in cluster.members)
     return structs.replace(cluster, disk=DiskSpec(path="/disk"), members=members)
+
+
+def _choices(rng: random.Random, cluster: Cluster) -> Cluster:
+    """What the cluster file leaves to its owner: when a member is quarantined, what moves back by itself."""
+    term_s = cluster.timing.term_ms / 1000
+    policy = Policy(
+        quarantine_after=rng.choice([0, 1, 2, 3]),
+        quarantine_window_s=term_s * rng.choice([5, 50]),
+        quarantine_clear_s=term_s * rng.choice([0, 0, 1]),
+    )
+    specs = tuple(
+        structs.replace(
+            spec,
+            failback=rng.choice(list(Failback)) if spec.preferred else Failback.NEVER,
+            failback_after_s=term_s * rng.choice([0, 0.5, 3]),
+        )
+        for spec in cluster.queue_managers
+    )
+    return structs.replace(cluster, policy=policy, queue_managers=specs)
 
 
 def _habits(rng: random.Random, term_ns: int) -> Habits:

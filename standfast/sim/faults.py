@@ -36,6 +36,8 @@ FAULTS: dict[str, float] = {
     "move": 2.0,
     "drain": 0.7,
     "undrain": 1.0,
+    "clear": 0.5,
+    "window": 0.5,
     "freeze": 0.3,
     "thaw": 0.6,
     "leave": 0.7,

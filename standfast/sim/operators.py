@@ -42,6 +42,16 @@ class Operators(Cuts):
     def _undrain(self) -> None:
         self.order(sig.Drain(self._data(), on=False))
 
+    def _clear(self) -> None:
+        self.order(sig.Clear(self._data()))
+
+    def _window(self) -> None:
+        """The window for moving back opens for a while, by the clock of one machine."""
+        machine = self._any()
+        names = frozenset(qm.name for qm in self.around.cluster.queue_managers)
+        machine.take(sig.FailbackWindows(names))
+        self.later(self.span(), machine.take, sig.FailbackWindows(frozenset()))
+
     def _freeze(self) -> None:
         self.order(sig.Freeze(on=True))
         self.later(self.span(), self.order, sig.Freeze(on=False))

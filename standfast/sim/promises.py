@@ -10,11 +10,13 @@
    would hide it until a voter restarts, so this is looked at directly, too.
 6. Under an override, the same for whoever could know of it: what runs by it needs no record, and is the only one of its
    queue manager; who decides with a majority of members of whom none could know of it (see told.py) is let be.
-7. Every change of a member or an assignment is told by an event in its own transaction, and no event twice.
+7. Quarantine begins with the loss that is one too many, and ends by being told so; nothing moves back that must not.
+8. Every change of a member or an assignment is told by an event in its own transaction, and no event twice.
 """
 
 from typing import cast
 
+from standfast.model.cluster import Cluster, Failback, Role
 from standfast.model.events import Event, EventKind
 from standfast.model.records import (
     GONE,
@@ -27,6 +29,7 @@ from standfast.model.records import (
 )
 from standfast.model.timing import NS_PER_MS
 from standfast.model.view import View
+from standfast.quorum.failback import BY_HAND
 from standfast.sim.machine import Machine
 from standfast.sim.warden import Process, Warden
 from standfast.sim.world import Broken, World
@@ -38,8 +41,9 @@ ONCE = {EventKind.QM_ASSIGNED: "epoch", EventKind.MEMBER_JOINED: "incarnation", 
 class Promises:
     """Of one run; `machines` are all that ever were."""
 
-    def __init__(self, world: World, machines: list[Machine]) -> None:
+    def __init__(self, world: World, cluster: Cluster, machines: list[Machine]) -> None:
         self._world = world
+        self._cluster = cluster
         self._machines = machines
         self._stamps: dict[str, int] = {}
         self._told: dict[int, Event] = {}
@@ -189,7 +193,8 @@ class Promises:
             self._settled(after.name)
         if before is not None and after.incarnation > was and before.state not in GONE:
             self._no_process(after.name, was, "its member joined anew")
-        if after.state is MemberState.EVICTED:
+        self._quarantine(before, after, transaction)
+        if after.state is MemberState.EVICTED and state is not MemberState.EVICTED:
             proof = next(e.fields["proof"] for e in transaction.events if e.kind is EventKind.MEMBER_EVICTED)
             self._world.coverage[f"evicted by: {proof}"] += 1
             self._evicted(after, stopped=proof == "stopped")
@@ -202,6 +207,21 @@ class Promises:
                 process.overridden = False
                 self._alone(process)
                 self.running[qm] = process
+
+    def _quarantine(self, before: MemberRecord | None, after: MemberRecord, transaction: Transaction) -> None:
+        """It begins with the loss that is one too many, and ends by being told so, or with another machine."""
+        settings = self.view.settings
+        policy = settings.record.policy if settings is not None else None
+        limit = (policy or self._cluster.policy).quarantine_after
+        if after.role is Role.DATA and 0 < limit <= after.losses and not after.quarantined:
+            raise Broken("quarantine", f"{after.name} has {after.losses} losses and is not in quarantine")
+        if before is None or before.identity != after.identity:
+            return
+        cleared = any(e.kind is EventKind.MEMBER_CLEARED for e in transaction.events)
+        if before.quarantined and not after.quarantined and not cleared:
+            raise Broken("quarantine", f"{after.name} is out of quarantine, and nobody says so")
+        if after.losses < before.losses and after.losses:
+            raise Broken("quarantine", f"{after.name} goes from {before.losses} losses to {after.losses}")
 
     def _evicted(self, record: MemberRecord, *, stopped: bool) -> None:
         """Its lease has ended on its own clock, or it gave its word; nothing of it runs."""
@@ -239,6 +259,11 @@ class Promises:
 
     def _assignment(self, before: Assignment, after: Assignment, *, adopted: bool) -> None:
         self._world.coverage[f"assignment: {before.phase} -> {after.phase}"] += 1
+        spec = self.view.specs[after.qm].record
+        if after.target is not None and after.reason == "failback":
+            self._world.coverage["failback"] += 1
+            if spec.failback is Failback.NEVER or after.target in after.shunned or before.reason == BY_HAND:
+                raise Broken("failback", f"{after.qm} moves back to {after.target}, which it must not: {before}")
         if after.epoch < before.epoch:
             raise Broken("epochs grow", f"{after.qm} goes from epoch {before.epoch} to {after.epoch}")
         if (after.owner, after.incarnation, after.epoch) != (before.owner, before.incarnation, before.epoch):

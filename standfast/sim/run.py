@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from standfast.model.cluster import Role
+from standfast.model.cluster import Failback, Role
 from standfast.model.records import Phase
 from standfast.model.timing import Timing
 from standfast.quorum import signals as sig
@@ -27,7 +27,7 @@ PROGRESS_S = 20
 STAY_TERMS = 6
 """How long it must then stay as it is."""
 QUIET_REVISIONS = 6
-"""Changes of the store that are still allowed in that time."""
+"""Changes of the store that are still allowed in that time, beside one for each machine whose losses are forgotten."""
 
 
 FATES = ("dead", "cut off", "deaf", "mute", "well")
@@ -70,7 +70,7 @@ class Stage:
         self.machines: list[Machine] = []
         self.network = Network(self.world, draws.cluster)
         self.network.behave(draws.habits)
-        self.promises = Promises(self.world, self.machines)
+        self.promises = Promises(self.world, self.cluster, self.machines)
         self.store = Store(self.world, self.network, draws.cluster, self.promises.committed)
         self.store.temper = draws.temper
         around = self.around = Surroundings(self.world, draws.cluster, self.network, self.store)
@@ -183,6 +183,7 @@ class Stage:
         machine.resume()
         machine.start()
         self.world.after(1, machine.take, sig.FitnessChanged(()))
+        self.world.after(1, machine.take, sig.FailbackWindows(frozenset()))
 
     def demand_progress(self, well: set[str]) -> None:
         """Every queue manager serves on a member that is well, within a bounded time, and stays there."""
@@ -197,11 +198,12 @@ class Stage:
                 self._operate(well)
         if missing:
             raise Broken("progress", f"not served by {sorted(well)} in time: {'; '.join(missing)}")
+        self.run(self._failback_ns())
         owners = self._owners()
         revision = self.store.view.revision
         self.run(STAY_TERMS * term_ns)
         missing = self._missing(well)
-        if self.store.view.revision > revision + QUIET_REVISIONS:
+        if self.store.view.revision > revision + QUIET_REVISIONS + len(self.machines):
             raise Broken("quiet", f"{self.store.view.revision - revision} changes though nothing happens any more")
         if missing or owners != self._owners():
             raise Broken("progress", f"did not stay: {owners} became {self._owners()}, {'; '.join(missing)}")
@@ -223,6 +225,11 @@ class Stage:
             if rules is not None and (rules.revision != settings.revision or rules.lived != record.timing):
                 yield f"{machine.id} goes by revision {rules.revision}, lives by {rules.lived}"
 
+    def _failback_ns(self) -> int:
+        """How long until whatever moves back by itself has done so: cleared, eligible for long enough, moved."""
+        waits_s = [spec.failback_after_s for spec in self.cluster.queue_managers if spec.failback is not Failback.NEVER]
+        return int((max(waits_s, default=0) + self.cluster.policy.quarantine_clear_s + PROGRESS_S) * NS_PER_S)
+
     def _owners(self) -> dict[str, str | None]:
         return {qm: kept.record.owner for qm, kept in self.store.view.assignments.items()}
 
@@ -238,7 +245,7 @@ class Stage:
         return missing
 
     def _operate(self, well: set[str]) -> None:
-        """What an operator does after the trouble: thaw, undrain, and move what was given up or is nowhere wanted."""
+        """What an operator does after the trouble: thaw, undrain, clear, move what was given up."""
         view, faults = self.store.view, self.faults
         data = [m for m in self.machines if m.id in well and self.cluster.member(m.name).role is Role.DATA]
         by = self.world.rng.choice([m for m in self.machines if m.id in well])
@@ -250,6 +257,8 @@ class Stage:
         for machine in data:
             if machine.name in view.orders.record.drained:
                 faults.order(sig.Drain(machine.name, on=False), by)
+            if machine.name in view.members and view.members[machine.name].record.quarantined:
+                faults.order(sig.Clear(machine.name), by)
         for qm, kept in view.assignments.items():
             if kept.record.phase in (Phase.GIVEN_UP, Phase.UNPLACED) and kept.record.failed_on:
                 faults.order(sig.Move(qm, self.world.rng.choice(data).name), by)

@@ -176,7 +176,7 @@ class Play:
         self._term_ns = cluster.timing.term_ns
         self._network = Network(self._world, cluster)
         actors: list[Machine] = []
-        self._promises = Promises(self._world, actors)
+        self._promises = Promises(self._world, cluster, actors)
         self.chronicle = Chronicle(self._world, self._promises)
         store = _Outside if snapshot.store_outside else Store
         self._store = store(self._world, self._network, cluster, self.chronicle.committed)

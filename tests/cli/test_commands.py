@@ -8,6 +8,7 @@ from standfast.cli.history import takeovers
 from standfast.errors import NotSafe, Outdated, Refused, StoreUnavailable, UsageError
 from standfast.member.control_protocol import (
     CanStop,
+    Clear,
     Drain,
     EventLine,
     Events,
@@ -55,6 +56,7 @@ ORDERS = [
     ("move orders b", Move("orders", "b")),
     ("drain b", Drain("b")),
     ("undrain b", Undrain("b")),
+    ("clear b", Clear("b")),
     ("freeze", Freeze()),
     ("thaw", Thaw()),
 ]
@@ -66,6 +68,7 @@ ENDINGS = {
     Verdict.NO_SUCH_MEMBER: UsageError.exit_code,
     Verdict.NOT_A_DATA_MEMBER: UsageError.exit_code,
     Verdict.TARGET_NOT_ELIGIBLE: Refused.exit_code,
+    Verdict.TARGET_QUARANTINED: Refused.exit_code,
     Verdict.FROZEN: Refused.exit_code,
     Verdict.WRONG_CLUSTER: UsageError.exit_code,
     Verdict.OVERRIDDEN: Refused.exit_code,

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import structs
 
+from standfast.model.cluster import Policy
 from standfast.model.records import Assignment, MemberState, Phase
 from standfast.model.timing import PROFILES
 from standfast.quorum import signals as sig
@@ -48,13 +49,25 @@ class NoChance(random.Random):
 
 
 class Play(Stage):
-    """`a`, `b` (and `c`) may run `q0`, and prefer it in that order; `w` (and `v`) are witnesses."""
+    """`a`, `b` (and `c`) may run `q0`, and prefer it in that order; `w` (and `v`) are witnesses.
 
-    def __init__(self, name: str, members: int = 3, queue_managers: int = 1, disk: str = "none") -> None:
+    `policy`: of the cluster; `spec`: what differs in the queue managers.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        members: int = 3,
+        queue_managers: int = 1,
+        *,
+        disk: str = "none",
+        policy: Policy | None = None,
+        **spec: Any,
+    ) -> None:
         cluster = with_disk(cluster_of(members, TIMING, queue_managers), disk)
-        preferring = tuple(structs.replace(qm, preferred=tuple("abcd")) for qm in cluster.queue_managers)
+        preferring = tuple(structs.replace(qm, preferred=tuple("abcd"), **spec) for qm in cluster.queue_managers)
         draws = Draws(
-            cluster=structs.replace(cluster, queue_managers=preferring),
+            cluster=structs.replace(cluster, queue_managers=preferring, policy=policy or cluster.policy),
             habits=Habits(base_ns=200_000, jitter_ns=0),
             temper=Temper(latency_ns=1 * NS_PER_MS, deadline_ns=400 * NS_PER_MS),
             manners=Manners(ready_ns=(50 * NS_PER_MS,) * 2, stop_ns=(20 * NS_PER_MS,) * 2),

@@ -357,6 +357,24 @@ SABOTAGES = (
         (Edit("quorum/settlement.py", "return not self.missing(view) and all(", "return all("),),
     ),
     Sabotage(
+        "quarantine is over by itself after a return",
+        (
+            Edit(
+                "quorum/transactions.py",
+                "quarantined=kept.record.quarantined if kept and not other else False,",
+                "quarantined=False,",
+            ),
+        ),
+    ),
+    Sabotage(
+        "a queue manager moves back against the operator",
+        (Edit("quorum/failback.py", " or a.reason == BY_HAND", ""),),
+    ),
+    Sabotage(
+        "a queue manager moves back to where it failed",
+        (Edit("quorum/failback.py", " and name not in a.shunned", ""),),
+    ),
+    Sabotage(
         "what was told is not counted",
         (Edit("quorum/transactions.py", "told = kept.record.told + len(events)", "told = kept.record.told"),),
     ),

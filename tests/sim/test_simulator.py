@@ -29,8 +29,9 @@ def test_every_promise_holds_with_more_members(members: int, first: int):
 
 def test_a_campaign_exercises_every_rule():
     coverage: Counter[str] = Counter()
-    for seed in range(1000, 1150):
-        coverage += simulate(seed, 3, 1.0, PROFILES["fast"]).coverage
+    for members, seeds in ((3, 100), (5, 25)):
+        for seed in range(1000, 1000 + seeds):
+            coverage += simulate(seed, members, 1.0, PROFILES["fast"]).coverage
     assert missed(coverage) == []
 
 
