@@ -34,11 +34,6 @@ from standfast.quorum.words import Words
 
 
 class Core:
-    """One member. `now_ns` is its clock at the start; `term_ceiling_ns` the longest term that any member may hold.
-
-    `remembered`: what its disk holds by the last `Remember`.
-    """
-
     """One member. `now_ns` is its clock at the start; `cluster` what its file says, until the store was read.
 
     `remembered`: what its disk holds by the last `Remember`.
