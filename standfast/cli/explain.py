@@ -73,6 +73,7 @@ ENDS = (
     _end(
         "warden_gone", "The member's warden died, and the queue manager with it.", "Read warden.log in RUN_DIR/MEMBER."
     ),
+    _end("unwatched", "It ended while the member's daemon was being restarted.", _LOG),
     _end("no_warden", "The member's warden was just being replaced.", "Nothing to do: it is started again."),
     _end("MachineError", "The driver found no program to run.", "Run `standfast check` on that member."),
     _end("KeyFileError", "The driver could not use the password file.", "Run `standfast check` on that member."),

@@ -49,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("clear", "orders", "clear", "Act", "Let a member out of quarantine."),
     Command("freeze", "orders", "freeze", "Act", "Suspend takeovers and moves."),
     Command("thaw", "orders", "thaw", "Act", "Resume takeovers and moves."),
+    Command("restart", "restart", "restart", "Act", "Restart a member's daemon, without moving anything."),
     Command("member", "member", "member", "Act", "Add, remove, replace a voting member."),
     Command("store", "store", "store", "Act", "Check, back up, restore the store of decisions."),
     Command("demo", "demo", "demo", "Try", "A cluster on this machine through one failure after the other."),

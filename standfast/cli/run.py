@@ -59,7 +59,7 @@ def run(
 ) -> None:
     """Run a member in the foreground, until SIGTERM or SIGINT: it then hands its queue managers over and ends.
 
-    The control socket is RUN_DIR/MEMBER.sock. Under systemd: Type=notify, KillMode=mixed, Delegate=yes.
+    The control socket is RUN_DIR/MEMBER.sock. Under systemd: Type=notify, KillMode=process, Delegate=yes.
     """
     cluster = load(file)
     known_member(cluster, name)

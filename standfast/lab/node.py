@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from standfast.errors import MachineError
 from standfast.lab import plan, processes
+from standfast.member.daemon import LOCK as DAEMON_LOCK
 from standfast.member.warden_run_dir import ProcessRecord, RunDir
 
 STOP_S = 30.0
@@ -66,7 +68,9 @@ class Node:
                 stderr=log,
                 start_new_session=True,
             )
-        daemon = ProcessRecord.of(self._process.pid)
+        self._note(ProcessRecord.of(self._process.pid))
+
+    def _note(self, daemon: ProcessRecord) -> None:
         self._pid_file.write_text(f"{daemon.pid} {daemon.started_ticks}\n", encoding="ascii")
 
     def kill(self) -> None:
@@ -74,6 +78,28 @@ class Node:
         if not processes.await_end(processes.kill_at_once(self.living), KILL_S):
             raise MachineError(f"Node {self.name} could not be killed within {KILL_S:g} s.")
         self._reap()
+
+    def kill_daemon(self) -> None:
+        """SIGKILL to its daemon alone, and wait until it is gone: warden and queue managers go on."""
+        pid = self.pid
+        if pid is not None:
+            processes.signal_all([pid], signal.SIGKILL)
+            if not processes.await_end([pid], KILL_S):
+                raise MachineError(f"The daemon of node {self.name} could not be killed within {KILL_S:g} s.")
+        self._reap()
+
+    def succeeded(self, pid: int) -> None:
+        """The daemon has given way to a successor, which holds its lock now: that one is meant from here on."""
+        self._reap()
+        if not processes.await_end([pid], KILL_S):
+            raise MachineError(f"The daemon of node {self.name} (pid {pid}) did not give way within {KILL_S:g} s.")
+        until = time.monotonic() + KILL_S
+        lock = self._run_dir.path / DAEMON_LOCK
+        while (successor := int(lock.read_text(encoding="ascii") or 0)) == pid:
+            if time.monotonic() >= until:
+                raise MachineError(f"The successor of node {self.name}'s daemon did not begin within {KILL_S:g} s.")
+            time.sleep(processes.POLL_S)
+        self._note(ProcessRecord.of(successor))
 
     def living(self) -> list[int]:
         """All processes of it: daemon, etcd, warden, queue managers; the warden's also when the daemon is dead."""

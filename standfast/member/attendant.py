@@ -134,14 +134,22 @@ class Attendant:
         self._forget(qm)
         self._hands.kill(qm)
 
+    def attend(self, spec: QueueManagerSpec, epoch: int, *, serving: bool) -> None:
+        """A former process had it launched: ask it as if this one had."""
+        self._specs[spec.name] = spec
+        self._ask(spec, epoch, serving=serving)
+
     def launched(self, qm: str, epoch: int) -> None:
         """The warden reports its process: ask it until it serves, then keep asking."""
-        spec = self._specs[qm]
-        self._forget(qm)
-        watch = asyncio.get_running_loop().create_task(self._watch(driver(spec.kind), self.place(spec), epoch))
-        watch.add_done_callback(self._watched)
-        self._watches[qm] = watch
+        if qm in self._specs:
+            self._ask(self._specs[qm], epoch, serving=False)
         self._inbox.give(sig.Launched(qm, epoch))
+
+    def _ask(self, spec: QueueManagerSpec, epoch: int, *, serving: bool) -> None:
+        self._forget(spec.name)
+        watch = self._watch(driver(spec.kind), self.place(spec), epoch, serving=serving)
+        task = self._watches[spec.name] = asyncio.get_running_loop().create_task(watch)
+        task.add_done_callback(self._watched)
 
     def _watched(self, watch: asyncio.Task[None]) -> None:
         if not watch.cancelled() and (error := watch.exception()) is not None:
@@ -168,9 +176,9 @@ class Attendant:
         if watch is not None:
             watch.cancel()
 
-    async def _watch(self, manager: QueueManager, place: Place, epoch: int) -> None:
+    async def _watch(self, manager: QueueManager, place: Place, epoch: int, *, serving: bool) -> None:
         polls = 0
-        while await _answer(manager, place) is not Answer.SERVES:
+        while not serving and await _answer(manager, place) is not Answer.SERVES:
             polls += 1
             await asyncio.sleep(POLL_S if polls < FIRST_POLLS else SLOW_POLL_S)
         self._inbox.give(sig.Ready(place.name, epoch))

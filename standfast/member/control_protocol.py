@@ -84,9 +84,15 @@ class Thaw(Struct, frozen=True, tag_field="do", tag="thaw"):
     """Resume takeovers and moves; answered by OrderResult."""
 
 
-ORDERS = (Move, Drain, Undrain, Clear, Freeze, Thaw)
+class Restart(Struct, frozen=True, tag_field="do", tag="restart"):
+    """Let a new daemon take the place of the one that answers, or with `check` only load it; RestartReport."""
+
+    check: bool = False
+
+
+ORDERS = (Move, Drain, Undrain, Clear, Freeze, Thaw, Restart)
 """Requests that change something."""
-Request = Hello | Status | Events | Move | Drain | Undrain | Clear | CanStop | Freeze | Thaw | TakeSnapshot
+Request = Hello | Status | Events | Move | Drain | Undrain | Clear | CanStop | Freeze | Thaw | TakeSnapshot | Restart
 
 # ---------------------------------------------------------------- answers
 
@@ -109,6 +115,24 @@ class SafetyReport(Struct, frozen=True, tag_field="is", tag="safety"):
     """The answer to CanStop."""
 
     safety: Safety
+
+
+class RestartReport(Struct, frozen=True, kw_only=True, tag_field="is", tag="restart_report"):
+    """The answer to Restart. The old daemon ends right after it, if that was asked for.
+
+    Attributes:
+        was: the release of the daemon that answers.
+        release: of the new one, which is loaded.
+        warden: version of the warden that runs here.
+        ends: whether the new one would have to end what the warden runs.
+        running: queue managers of which something runs here.
+    """
+
+    was: str
+    release: str
+    warden: int
+    ends: bool
+    running: tuple[str, ...]
 
 
 class EventLine(Struct, frozen=True, kw_only=True, tag_field="is", tag="event"):
@@ -149,4 +173,4 @@ class Failed(Struct, frozen=True, tag_field="is", tag="failed"):
     message: str
 
 
-Response = Welcome | OrderResult | SafetyReport | EventLine | End | Failed | StatusReport | Snapshot
+Response = Welcome | OrderResult | SafetyReport | RestartReport | EventLine | End | Failed | StatusReport | Snapshot

@@ -1,7 +1,8 @@
 """`standfast run`: puts one member together, lets it live, and takes it apart again.
 
-Order of a start: state directory locked and identity known; nothing of a former life runs; keys read; warden, store,
-links, health page and control socket opened; only then the core. Order of an end: the core hands over and leaves;
+Order of a start: state directory locked and identity known; keys read; the warden of a former process taken over with
+what it runs, or all of that ended and another started; store, links, health page and control socket opened; only then
+the core, which hears first of what was taken over. Order of an end: the core hands over and leaves;
 then everything is closed, the warden last, with whatever it may still run.
 """
 
@@ -26,6 +27,7 @@ from standfast.member.attendant import Attendant
 from standfast.member.control import ControlServer
 from standfast.member.fitness import Fitness
 from standfast.member.handler import MemberHandler
+from standfast.member.handover import Handover
 from standfast.member.hands import Hands
 from standfast.member.journal import Journal
 from standfast.member.logs import set_up
@@ -37,7 +39,7 @@ from standfast.member.runtime import Runtime
 from standfast.member.scribe import Scribe
 from standfast.member.statedir import StateDir
 from standfast.member.storehouse import Storehouse
-from standfast.member.warden_client import clear
+from standfast.member.successor import await_turn
 from standfast.member.warden_protocol import Containment
 from standfast.member.warden_reports import State
 from standfast.member.watchdog import Watchdog
@@ -81,6 +83,9 @@ def main(
     """
     set_up(member, log_format)
     try:
+        load_cluster_key(trust / CLUSTER_KEY)  # what may fail is tried while an old daemon, if any, still runs
+        if not await_turn():
+            return
         with asyncio.Runner() as runner:
             daemon = Daemon(cluster, member, trust_dir=trust, state_dir=state_dir, run_dir=run_dir, group=group)
             runner.run(daemon.run())
@@ -114,9 +119,6 @@ class Daemon:
             held.callback(state.close)
             self._make_run_dir()
             held.callback(os.close, locked(self._own_run_dir / LOCK, self._me))
-            ended = await clear(self._own_run_dir)
-            if ended.queue_managers:
-                _log.warning("ended what a former life left running: %s", ", ".join(ended.queue_managers))
             await self._live(state)
 
     def _make_run_dir(self) -> None:
@@ -147,7 +149,9 @@ class Daemon:
         runtime.link, runtime.scribe, runtime.attendant, runtime.warden = links, scribe, attendant, hands
         hands.reports = attendant
         hands.on_state = lambda told: _note_containment(reporter, told)
-        handler = MemberHandler(self._cluster, reporter, ledger, journal, runtime.order)
+        notifier = Notifier()
+        handover = Handover(hands, notifier)
+        handler = MemberHandler(self._cluster, reporter, ledger, journal, runtime.order, restart=handover.restart)
         control = ControlServer(self._socket, handler, self._group)
         me, timing = self._cluster.member(self._me), self._cluster.timing
         watchdog = Watchdog(me, timing, state.path, give=hands.watchdog, journal=journal, reporter=reporter)
@@ -167,7 +171,9 @@ class Daemon:
         async with contextlib.AsyncExitStack() as opened:
             watchdog.begin()
             opened.push_async_callback(watchdog.close)
-            await hands.open()
+            inherited = await hands.open(inherit=core.ordered.own is None)
+            if inherited:
+                runtime.first(inherited)
             opened.push_async_callback(hands.close)
             opened.push_async_callback(attendant.close)
             board.start()
@@ -179,7 +185,7 @@ class Daemon:
             await control.open()
             opened.push_async_callback(control.close)
             opened.callback(runtime.close)
-            await self._go_on(runtime, scribe, store, reporter, fitness=fitness, watchdog=watchdog)
+            await self._go_on(runtime, scribe, store, reporter, notifier, fitness=fitness, watchdog=watchdog)
 
     def _cgroup_name(self) -> str:
         """One that no other member on this machine has, be it of another cluster with the same names."""
@@ -201,13 +207,13 @@ class Daemon:
         scribe: Scribe,
         store: Storehouse,
         reporter: Reporter,
+        notifier: Notifier,
         *,
         fitness: Fitness,
         watchdog: Watchdog,
     ) -> None:
         """Let the core run until it has left; a part that fails for good ends the member the same way."""
         core = runtime.core
-        notifier = Notifier()
         with _ended_by_signals(runtime, notifier):
             work = [
                 asyncio.create_task(store.run(lambda name: core.hearing.hears(name, boottime_ns()))),
@@ -271,7 +277,7 @@ async def _stay_alive(notifier: Notifier, reporter: Reporter, store: Storehouse)
 
 
 def locked(file: Path, member: str) -> int:
-    """A descriptor that holds this lock until it is closed; raises AlreadyRunning, MachineError."""
+    """A descriptor that holds this lock, with this process's pid in it, until closed; AlreadyRunning, MachineError."""
     try:
         lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -286,6 +292,8 @@ def locked(file: Path, member: str) -> int:
         raise AlreadyRunning(
             f"A daemon uses {file.parent} already: member {member!r} runs on this machine. Stop it first."
         ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
 
 

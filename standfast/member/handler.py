@@ -17,6 +17,8 @@ from standfast.member.control_protocol import (
     OrderResult,
     Request,
     Response,
+    Restart,
+    RestartReport,
     SafetyReport,
     Status,
     TakeSnapshot,
@@ -47,7 +49,7 @@ _ORDERS: dict[type, Callable[..., sig.Order]] = {
 
 
 class MemberHandler:
-    """Of one member. `order` gives an order to the core and waits for how it ends."""
+    """Of one member. `order` gives an order to the core and waits for how it ends; `restart`: see Handover."""
 
     def __init__(
         self,
@@ -56,17 +58,22 @@ class MemberHandler:
         ledger: Ledger,
         journal: Journal,
         order: Callable[[sig.Order], Awaitable[sig.Verdict]],
+        *,
+        restart: Callable[..., Awaitable[RestartReport]],
     ) -> None:
         self._cluster = cluster
         self._reporter = reporter
         self._ledger = ledger
         self._journal = journal
         self._order = order
+        self._restart = restart
 
     async def handle(self, request: Request, actor: Actor) -> Response:  # noqa: ARG002 - the server logs the actor
         """Answer everything but Events; raises UsageError for a member that does not exist."""
         if type(request) in _ORDERS:
             return OrderResult(await self._order(_ORDERS[type(request)](request)))
+        if isinstance(request, Restart):
+            return await self._restart(check=request.check)
         if isinstance(request, TakeSnapshot):
             return self._reporter.snapshot()
         report = self._reporter.status()

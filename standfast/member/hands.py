@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from standfast.errors import StandfastError
-from standfast.member.warden_client import Warden
-from standfast.member.warden_protocol import Cause
+from standfast.errors import StandfastError, Unreachable
+from standfast.member.warden_client import Warden, clear
+from standfast.member.warden_protocol import Cause, Stage
 from standfast.member.warden_reports import (
+    Charged,
     Exited,
     Launched,
     LaunchOrder,
@@ -24,7 +25,9 @@ from standfast.member.warden_reports import (
     WatchdogOrder,
     WatchdogReport,
 )
+from standfast.ports import boottime_ns
 from standfast.quorum.runs import ENDED_BY_LEASE
+from standfast.quorum.signals import Inherited, Survivor
 
 NO_WARDEN = "no_warden"
 START_AGAIN_S = 1.0
@@ -74,14 +77,53 @@ class Hands:
         """The warden's latest word on itself; None while there is none."""
         return self._warden.state if self._warden else None
 
-    async def open(self) -> None:
-        """Start the warden; raises AlreadyRunning, MachineError."""
-        self._warden = await Warden.start(self._run_dir, self._name, self._report)
-        self.on_state(self._warden.state)
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Queue managers of which something may run."""
+        return self._warden.running if self._warden else ()
+
+    async def open(self, *, inherit: bool = True) -> Inherited | None:
+        """Take over the warden of a former process with what it runs, or end all that is left and start another.
+
+        `inherit`: whether it may be taken over; not by a member that runs something by an operator's override.
+        Raises AlreadyRunning, MachineError. Whatever is reported comes after this has returned what was found.
+        """
+        found = await self._found() if inherit else None
+        if found is None:
+            ended = await clear(self._run_dir)
+            if ended.queue_managers:
+                _log.warning("ended what a former process left running: %s", ", ".join(ended.queue_managers))
+            await self._start()
+            return None
+        self._employ(found)
+        state = found.state
+        survivors = tuple(map(_survivor, state.running))
+        _log.info("took over the warden (pid %d) with what it runs: %s", state.pid, ", ".join(s.qm for s in survivors))
+        return Inherited(survivors, state.end_ns)
+
+    async def _found(self) -> Warden | None:
+        """A warden that runs something and can go on with it. Connected to once: a connection replaces the last."""
+        try:
+            warden = await Warden.attach(self._run_dir, self._report)
+        except Unreachable as error:
+            _log.debug("%s", error)
+            return None
+        if warden.state.running and warden.state.end_ns > boottime_ns():
+            return warden
+        warden.close()
+        return None
+
+    async def _start(self) -> None:
+        self._employ(await Warden.start(self._run_dir, self._name, self._report))
+
+    def _employ(self, warden: Warden) -> None:
+        """Give orders to this one from now on, those about the watchdog first: it may be on duty."""
+        self._warden = warden
+        self.on_state(warden.state)
         if self._watchdog:
-            self._warden.watchdog(self._watchdog)
+            warden.watchdog(self._watchdog)
         if self._lease:
-            self._warden.lease(*self._lease)
+            warden.lease(*self._lease)
 
     def lease(self, end_ns: int, stop_ns: int, kill_ns: int) -> None:
         """Tell the warden when to stop and kill by itself (CLOCK_BOOTTIME, nanoseconds)."""
@@ -152,10 +194,15 @@ class Hands:
         await dead.gone()
         while self._warden is None:
             try:
-                await self.open()
+                await self._start()
             except (StandfastError, OSError) as error:
                 _log.error("no new warden: %s", error)
                 await asyncio.sleep(START_AGAIN_S)
+
+
+def _survivor(charge: Charged) -> Survivor:
+    ending = charge.stopping or charge.stage is Stage.ENDING
+    return Survivor(charge.qm, charge.epoch, executed=charge.stage is not Stage.CLAIMING, ending=ending)
 
 
 def exit_code(report: Exited) -> str:

@@ -12,6 +12,11 @@ class Notifier:
         address = os.environ.pop("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
+    def environment(self) -> dict[str, str]:
+        """What another process needs to speak to systemd in this one's place."""
+        address = self._address
+        return {"NOTIFY_SOCKET": "@" + address[1:] if address.startswith("\0") else address} if address else {}
+
     def tell(self, *assignments: str) -> None:
         """Send assignments such as `READY=1`, `STATUS=...`, `WATCHDOG=1`, `STOPPING=1`."""
         if not self._address:

@@ -66,6 +66,7 @@ class Runtime:
         self._journal = journal
         self._board = board
         self._inputs: deque[sig.Input] = deque()
+        self._held: deque[sig.Input] | None = None
         self._busy = False
         self._closed = False
         self._alarm: asyncio.TimerHandle | None = None
@@ -82,6 +83,7 @@ class Runtime:
             sig.Adopted: self._adopted,
             sig.Retimed: lambda e: self.on_retimed(e.timing),
             sig.Launch: self._launch,
+            sig.Attend: self._attend,
             sig.Stop: lambda e: self.attendant.stop(e.qm),
             sig.Kill: lambda e: self.attendant.kill(e.qm),
             sig.Remember: lambda e: self.memory.keep(e.remembered),
@@ -92,6 +94,11 @@ class Runtime:
 
     def give(self, given: sig.Input) -> None:
         """Take an input; one that comes while effects are carried out waits its turn, one after the end is dropped."""
+        if self._held is not None and type(given) is not sig.Woke:
+            self._held.append(given)
+            return
+        if self._held is not None:
+            self._inputs, self._held = self._held, None
         self._inputs.append(given)
         if self._busy:
             return
@@ -103,6 +110,10 @@ class Runtime:
             self.fail(error)
         finally:
             self._busy = False
+
+    def first(self, given: sig.Input) -> None:
+        """What the core is to hear first of all; what comes after it waits, like this, for the first `Woke`."""
+        self._held = deque([given])
 
     def fail(self, error: BaseException) -> None:
         """A part is broken in a way that nobody foresaw, or for good: the member must end, the warden with it."""
@@ -124,7 +135,7 @@ class Runtime:
 
     async def leave(self) -> None:
         """Hand over and end. A member that never joined has nothing to hand over, and perhaps no store to ask."""
-        if self.core.membership.incarnation or self.core.ordered.binding:
+        if self.core.membership.incarnation or self.core.ordered.binding or self.core.keeper.alive:
             await self.order(sig.LeaveCluster())
         else:
             self._leave(sig.Leave(sig.LeaveReason.ORDERED))
@@ -176,9 +187,9 @@ class Runtime:
         self._board.publish(
             Snapshot(
                 services=self._services,
-                lease_end_ns=core.lease.held_ns if core.membership.incarnation or core.ordered.binding else 0,
+                lease_end_ns=core.lease.held_ns,
                 alive_ns=boottime_ns(),
-                joined=core.membership.may_stay(core.view) or core.ordered.binding,
+                joined=core.membership.may_keep(core.view) or core.ordered.binding,
             )
         )
 
@@ -194,6 +205,10 @@ class Runtime:
     def _launch(self, effect: sig.Launch) -> None:
         core = self.core
         self.attendant.launch(core.keeper.runs[effect.qm].spec, effect.epoch, core.ordered.claimant)
+
+    def _attend(self, effect: sig.Attend) -> None:
+        spec = self.core.view.specs[effect.qm].record
+        self.attendant.attend(spec, effect.epoch, serving=effect.serving)
 
     def _answer(self, effect: sig.Answer) -> None:
         answer = self._answers.pop(effect.ticket, None)

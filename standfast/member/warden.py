@@ -345,6 +345,6 @@ class Warden:
                 "containment": Containment.CGROUP if self._cgroup else Containment.GROUP,
                 "privileges": self._privileges._asdict(),
                 "end_ns": self._lease.end_ns,
-                "running": [charge.fields(pid=charge.pid, stage=charge.stage) for charge in self._charges.values()],
+                "running": [charge.found() for charge in self._charges.values()],
             }
         )

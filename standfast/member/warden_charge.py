@@ -71,6 +71,10 @@ class Charge:
         """Its name and epoch, as every report carries them."""
         return {"qm": self.order.qm, "epoch": self.order.epoch, **more}
 
+    def found(self) -> dict[str, Any]:
+        """What a daemon that comes later must know of it."""
+        return self.fields(pid=self.pid, stage=self.stage, stopping=self.cause is not Cause.ITSELF)
+
     def hear(self) -> dict[str, Any] | None:
         """Read the launch's answer; the `launched` report once the program was executed.
 

@@ -18,7 +18,7 @@ import standfast
 from standfast.errors import AlreadyRunning, MachineError, Unreachable
 from standfast.errors import Refused as RefusedError
 from standfast.member.warden_leftovers import Leftovers, end_leftovers
-from standfast.member.warden_protocol import LARGEST_BYTES, VERSION, Cause, packet_socket
+from standfast.member.warden_protocol import LARGEST_BYTES, OLDEST, VERSION, Cause, packet_socket
 from standfast.member.warden_reports import (
     Busy,
     Exited,
@@ -40,6 +40,8 @@ from standfast.storage.refusal import LaunchRefusal
 
 START_S = 10.0
 """Longest time until a warden that was started says so."""
+ANSWER_S = 1.0
+"""Longest time until one that lives says its first word: it does nothing that could keep it longer."""
 LEFTOVERS_NS = 10_000_000_000
 """Longest time to end what a former life or a dead warden left running."""
 _STUB = "import sys; sys.path.append(sys.argv.pop(1)); from standfast.member.warden_start import main; sys.exit(main())"
@@ -90,7 +92,7 @@ class Warden:
                 stderr=log,
             )
         try:
-            return await cls._greeted(ours, run_dir, on_report, process)
+            return await cls._greeted(ours, run_dir, on_report, process, START_S)
         except (OSError, TimeoutError) as error:
             ours.close()
             process.kill()
@@ -108,7 +110,7 @@ class Warden:
         try:
             with RunDir(run_dir).socket_address() as address:
                 ours.connect(address)
-            return await cls._greeted(ours, run_dir, on_report, None)
+            return await cls._greeted(ours, run_dir, on_report, None, ANSWER_S)
         except (OSError, TimeoutError) as error:
             ours.close()
             raise Unreachable(f"No warden answers in {run_dir} ({error}): start one.") from error
@@ -120,16 +122,17 @@ class Warden:
         run_dir: Path,
         on_report: Callable[[ToDaemon], None],
         process: subprocess.Popen[bytes] | None,
+        within_s: float,
     ) -> "Warden":
         """Wait for the warden's first word; raises OSError, TimeoutError."""
         ours.setblocking(False)
-        async with asyncio.timeout(START_S):
+        async with asyncio.timeout(within_s):
             packet = await asyncio.get_running_loop().sock_recv(ours, LARGEST_BYTES)
         if not packet:
             raise ConnectionResetError("it ended at once")
         state = _decode(packet)
-        if not isinstance(state, State) or state.version != VERSION:
-            raise ConnectionAbortedError(f"it speaks another version than {VERSION}")
+        if not isinstance(state, State) or not OLDEST <= state.version <= VERSION:
+            raise ConnectionAbortedError(f"it speaks no version of the protocol from {OLDEST} to {VERSION}")
         return cls(ours, run_dir, on_report, process, state)
 
     def __init__(
@@ -151,6 +154,11 @@ class Warden:
         self._quitting: asyncio.Future[None] | None = None
         self._open = True
         asyncio.get_running_loop().add_reader(connection, self._readable)
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Queue managers of which something may run."""
+        return tuple(self._charged)
 
     # ------------------------------------------------------------ orders
 

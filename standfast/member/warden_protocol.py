@@ -18,7 +18,7 @@ Daemon to warden, by `do`:
 Warden to daemon, by `report`:
 
 ==============  ======================================================================================
-``state``       version, pid, backstop, containment, privileges, end_ns, running [{qm, epoch, pid, stage}]
+``state``       version, pid, backstop, containment, privileges, end_ns, running [{qm, epoch, pid, stage, stopping}]
 ``held``        end_ns: the lease now in force, in answer to `lease`
 ``launched``    qm, epoch, pid, claim_us, total_us: the program was executed
 ``refused``     qm, epoch, code, detail: it was not, and no process of the attempt is left
@@ -31,13 +31,20 @@ Warden to daemon, by `report`:
 ``error``       detail: a message that could not be understood was dropped
 ==============  ======================================================================================
 
+Daemon and warden may be of different releases: a daemon that is restarted takes over the warden that it finds. Each
+release speaks one version of this protocol and understands those from OLDEST on. What is added to an order must be
+something that an older warden can do without; what is added to a report has a default; else OLDEST is raised, and a
+restart of the daemon by that release ends what runs.
+
 Standard library only.
 """
 
 import socket
 from enum import StrEnum
 
-VERSION = 1
+VERSION = 2
+OLDEST = 2
+"""The oldest version of a warden that this release can take over with what it runs."""
 LARGEST_BYTES = 1 << 18
 """Largest packet; sockets buffer less than this by default, so a larger one is never sent."""
 

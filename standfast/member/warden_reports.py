@@ -99,12 +99,13 @@ class Report(Struct, frozen=True, kw_only=True, tag_field="report"):
 
 
 class Charged(Struct, frozen=True, kw_only=True):
-    """One queue manager in the warden's state."""
+    """One queue manager in the warden's state; `stopping`: it was asked to stop, or was killed."""
 
     qm: str
     epoch: int
     pid: int
     stage: Stage
+    stopping: bool = False
 
 
 class Privileges(Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ class EventKind(StrEnum):
     QM_RUNNING = "qm_running"
     QM_FAILED = "qm_failed"
     QM_RELEASED = "qm_released"
+    QM_KEPT = "qm_kept"
     QM_GIVEN_UP = "qm_given_up"
     QM_MOVING = "qm_moving"
     QM_MOVE_ABANDONED = "qm_move_abandoned"
@@ -119,6 +120,9 @@ CATALOGUE: dict[EventKind, Entry] = {
         _W, "The queue manager ended or did not answer; it is started again.", "Read its log if it recurs."
     ),
     EventKind.QM_RELEASED: _entry(_I, "Its owner stopped the queue manager and gave it up.", _NOTHING),
+    EventKind.QM_KEPT: _entry(
+        _I, "Its owner's daemon was restarted; the queue manager stayed where it was, under the same epoch.", _NOTHING
+    ),
     EventKind.QM_GIVEN_UP: _entry(
         _C,
         "No eligible member could start the queue manager.",

@@ -46,6 +46,7 @@ class MemberState(StrEnum):
     in_doubt -> online                heard again in time
     online -> evicting -> evicted     told to go; voters stop acknowledging it
     online -> left                    a clean stop
+    online, in_doubt -> online, next incarnation, since an earlier one: its daemon alone was restarted
     any -> online, next incarnation   it joined (again)
     """
 
@@ -74,6 +75,8 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
         overridden: number of its last override of which the store holds the end; 0: none.
         losses: how often it lost its lease uncleanly since it last stayed for long; see quorum/quarantine.py.
         quarantined: it is chosen for nothing while another member can be.
+        since: the first of its incarnations whose queue managers may have run on without a break, because each later
+            process found them alive; 0: nothing of an earlier incarnation runs.
     """
 
     name: str
@@ -86,6 +89,12 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
     overridden: int = 0
     losses: int = 0
     quarantined: bool = False
+    since: int = 0
+
+    @property
+    def first(self) -> int:
+        """The first incarnation whose assignments are still this member's."""
+        return self.since or self.incarnation
 
 
 class Phase(StrEnum):

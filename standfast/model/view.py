@@ -97,4 +97,4 @@ class View(Struct, frozen=True, kw_only=True):
         kept = self.members.get(assignment.owner)
         if kept is None:
             return False
-        return kept.record.incarnation > assignment.incarnation or kept.record.state in GONE
+        return kept.record.first > assignment.incarnation or kept.record.state in GONE

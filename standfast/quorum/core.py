@@ -135,12 +135,14 @@ class Core:
                 self.desk.read_failed(now_ns)
             case sig.Transacted(tag, outcome, revision):
                 self._transacted(tag, outcome, revision, now_ns)
-            case sig.Launched(qm, epoch):
-                self.keeper.launched(qm, epoch, now_ns)
+            case sig.Inherited(survivors, lease_end_ns):
+                self.membership.heir = bool(survivors)
+                self.keeper.heritage.found(survivors)
+                self.lease.inherit(lease_end_ns)
+            case sig.Launched(qm, epoch) | sig.Ready(qm, epoch):
+                (self.keeper.launched if type(given) is sig.Launched else self.keeper.ready)(qm, epoch, now_ns)
             case sig.LaunchRefused(qm, epoch, code) | sig.Exited(qm, epoch, code):
                 self.keeper.ended(qm, epoch, code, now_ns)
-            case sig.Ready(qm, epoch):
-                self.keeper.ready(qm, epoch, now_ns)
             case sig.Unhealthy(qm, epoch, code):
                 self._out += self.keeper.unhealthy(qm, epoch, code, now_ns)
             case sig.FitnessChanged(unfit):
@@ -233,7 +235,7 @@ class Core:
     def _joined(self, transaction: Transaction, now_ns: int) -> None:
         record = next(put.record for put in transaction.puts if isinstance(put.record, MemberRecord))
         self.membership.joined(record)
-        self.lease.begin_again()
+        (self.lease.carry_on if record.since else self.lease.begin_again)()
         self.voice.hurry(now_ns)
         if record.replaced:
             self.grants.take_over(now_ns)
@@ -278,17 +280,22 @@ class Core:
         ballot = self.words.call(own, now_ns) if own is not None else 0
         if not ballot or self.coordinator.in_touch(now_ns):
             return 0
-        return ballot if self.keeper.alive or any(self.keeper.owned(self.view, self.membership.incarnation)) else 0
+        return ballot if self.keeper.alive or any(self.keeper.owned(self.view, self.membership.span(self.view))) else 0
 
     def _stand(self, now_ns: int, called: int) -> None:
         """Join, join again after an eviction, or leave; give the word `stopped` where it is due."""
         view, overridden = self.view, self.ordered.in_force and not self.membership.leaving
         alive = self.keeper.alive and not overridden
-        owns = any(self.keeper.owned(view, self.membership.incarnation))
-        in_touch = self.coordinator.in_touch(now_ns)
-        outwaited = self.grants.outwaited(now_ns)
+        span = self.membership.span(view)
         for effect in self.membership.steps(
-            view, now_ns, alive=alive, owns=owns, in_touch=in_touch, outwaited=outwaited, overridden=overridden
+            view,
+            now_ns,
+            alive=alive,
+            owns=bool(self.membership.incarnation) and any(self.keeper.owned(view, span)),
+            in_touch=self.coordinator.in_touch(now_ns),
+            outwaited=self.grants.outwaited(now_ns),
+            overridden=overridden,
+            carried=self.membership.heir_of(view) is not None and self.keeper.carried(view, span),
         ):
             self._carry_out(effect, now_ns)
         for step in self.ordered.steps(view, leased=self.leased):
@@ -310,21 +317,13 @@ class Core:
             now_ns,
             self.view,
             lambda: self._candidates(now_ns),
-            incarnation=self.membership.incarnation,
             lease_end_ns=self.lease.held_ns,
-            may_stay=self.membership.may_stay(self.view),
             called_off=called_off,
-            sworn_off=self.membership.sworn_off(self.view),
-            leaving=self.membership.leaving,
-            late=self.membership.late(now_ns),
+            **self.membership.standing(self.view, now_ns),
         )
 
     def _candidates(self, now_ns: int) -> dict[str, Candidate]:
-        leased: dict[str, tuple[str, ...]] = {}
-        for name, kept in self.view.members.items():
-            heartbeat = self.hearing.fresh(name, now_ns)
-            if heartbeat is not None and heartbeat.leased and heartbeat.incarnation == kept.record.incarnation:
-                leased[name] = heartbeat.unfit
+        leased = self.hearing.leased(self.view.members, now_ns)
         if self.leased and not self.membership.leaving and self.membership.may_stay(self.view):
             leased[self.me] = self._unfit
         return candidates(self.view, leased)

@@ -20,6 +20,7 @@ class Dialogue:
         "_adoption",
         "_desk",
         "_grants",
+        "_greeted",
         "_hearing",
         "_lease",
         "_me",
@@ -53,6 +54,8 @@ class Dialogue:
         self._voice = voice
         self._words = words
         self._overrides = overrides
+        self._greeted: dict[str, int] = {}
+        """By member: the process of it that was greeted last."""
 
     def acknowledged(self, ack: Ack, now_ns: int, out: list[Effect]) -> bool:
         """Take an answer; whether the lease got longer by it."""
@@ -74,7 +77,7 @@ class Dialogue:
         """
         before = self._hearing.heard(heartbeat, now_ns)
         if before is False:
-            return False
+            return self._greet(heartbeat, now_ns)
         self._words.heard(heartbeat)
         view = self._desk.view
         if heartbeat.incarnation:
@@ -101,6 +104,14 @@ class Dialogue:
             heartbeat.term_ns,
             listening=self._hearing.listening(sender, now_ns),
         )
+
+    def _greet(self, heartbeat: Heartbeat, now_ns: int) -> bool:
+        """A member was restarted so soon that nobody missed it: let it hear this one at once, not an interval later."""
+        if heartbeat.incarnation or self._greeted.get(heartbeat.sender) == heartbeat.process:
+            return False
+        self._greeted[heartbeat.sender] = heartbeat.process
+        self._voice.hurry(now_ns)
+        return True
 
     def _ask_again(self, before: Heartbeat | bool, heartbeat: Heartbeat, now_ns: int) -> None:
         """A voter that did not know this incarnation has read of it now: ask it for a grant at once."""

@@ -4,9 +4,11 @@ Silence is judged on this member's clock. What nobody reports is taken as contac
 deaf observer condemns nobody. A gap in this member's own attention (it was paused) is not held against others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from standfast.model.messages import Heartbeat
+from standfast.model.records import MemberRecord
+from standfast.model.view import Kept
 from standfast.quorum.rules import Rules
 
 LISTEN_INTERVALS = 2
@@ -125,6 +127,15 @@ class Hearing:
     def fresh(self, name: str, now_ns: int) -> Heartbeat | None:
         """The newest heartbeat of a member that is heard now, else None."""
         return self.peers[name].heartbeat if name != self._me and self.hears(name, now_ns) else None
+
+    def leased(self, records: Mapping[str, Kept[MemberRecord]], now_ns: int) -> dict[str, tuple[str, ...]]:
+        """Members whose present incarnation says that it holds a lease, with what each is unfit for."""
+        said = {name: self.fresh(name, now_ns) for name in records}
+        return {
+            name: heartbeat.unfit
+            for name, heartbeat in said.items()
+            if heartbeat and heartbeat.leased and heartbeat.incarnation == records[name].record.incarnation
+        }
 
     def ears(self, name: str, now_ns: int) -> int | None:
         """Whom that member hears by its own fresh word (bit mask); None when it is not heard itself."""

@@ -7,6 +7,9 @@ Guarantees:
   that transaction;
 - when the lease has less than the stop budget left, everything is being stopped, and killed at the kill budget.
 
+- what a former process of this member runs goes on only while the store gives it to this member under that epoch;
+  before this process has joined, and has adopted the assignment, nothing else is done about it.
+
 A restart in place needs no store: while this incarnation holds a lease nobody else can have become the owner.
 """
 
@@ -18,10 +21,11 @@ from standfast.model.records import Assignment, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
 from standfast.quorum.failback import Better
+from standfast.quorum.heritage import Heritage
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate, place
 from standfast.quorum.rules import Rules
-from standfast.quorum.runs import NS_PER_S, Run, RunState, StopReason
+from standfast.quorum.runs import NS_PER_S, UNWATCHED, Run, RunState, StopReason
 from standfast.quorum.signals import Effect, Kill, Launch, Stop, Tell, Transact
 
 NS_PER_MS = 1e6
@@ -34,9 +38,11 @@ class Standing:
         now_ns: the moment, on the member's clock.
         view: of the store.
         incarnation: of the member; 0 before it has joined.
+        span: the incarnations whose assignments are this process's.
         lease_end_ns: when its lease ends.
         may_stay: its record is this incarnation's, and online or in doubt.
         called_off: others know of a ballot against it, and it has lost them: what runs is stopped, nothing starts.
+        may_keep: what runs here may run on: `may_stay`, or it is yet to join as the heir of a former process.
         sworn_off: it gave its word that nothing will start before its record changes.
         leaving: the daemon is to end.
         late: it is, and what no other member was found for by now is stopped.
@@ -50,8 +56,10 @@ class Standing:
         "late",
         "lease_end_ns",
         "leaving",
+        "may_keep",
         "may_stay",
         "now_ns",
+        "span",
         "sworn_off",
         "view",
     )
@@ -63,9 +71,11 @@ class Standing:
         find: Callable[[], dict[str, Candidate]],
         *,
         incarnation: int,
+        span: range,
         lease_end_ns: int,
         may_stay: bool,
         called_off: bool,
+        may_keep: bool,
         sworn_off: bool,
         leaving: bool,
         late: bool,
@@ -75,9 +85,11 @@ class Standing:
         self._find = find
         self._candidates: dict[str, Candidate] | None = None
         self.incarnation = incarnation
+        self.span = span
         self.lease_end_ns = lease_end_ns
         self.may_stay = may_stay
         self.called_off = called_off
+        self.may_keep = may_keep
         self.sworn_off = sworn_off
         self.leaving = leaving
         self.late = late
@@ -101,24 +113,29 @@ class Keeper:
         self.runs: dict[str, Run] = {}
         self.windows: frozenset[str] = frozenset()
         """Queue managers whose daily window for moving back is open."""
+        self.heritage = Heritage()
 
     @property
     def alive(self) -> bool:
         """Whether a process of any queue manager may exist."""
-        return any(run.alive for run in self.runs.values())
+        return bool(self.heritage) or any(run.alive for run in self.runs.values())
 
-    def owned(self, view: View, incarnation: int) -> Iterator[Kept[Assignment]]:
-        """Assignments of this member's incarnation."""
-        if not incarnation:
-            return
+    def owned(self, view: View, span: range) -> Iterator[Kept[Assignment]]:
+        """Assignments of this member's incarnations within the span."""
         for kept in view.assignments.values():
-            if kept.record.owner == self._me and kept.record.incarnation == incarnation:
+            if kept.record.owner == self._me and kept.record.incarnation in span:
                 yield kept
+
+    def carried(self, view: View, span: range) -> bool:
+        """Whether all that may run is this member's by the store, each under the epoch under which it runs."""
+        epochs = {kept.record.qm: kept.record.epoch for kept in self.owned(view, span)}
+        return not self.heritage and all(epochs.get(qm) == run.epoch for qm, run in self.runs.items() if run.alive)
 
     # ------------------------------------------------------------ facts
 
     def launched(self, qm: str, epoch: int, now_ns: int) -> None:
         """The process was started."""
+        self.heritage.launched(qm, epoch)
         run = self._run(qm, epoch)
         if run is not None:
             run.launched_ns = now_ns
@@ -128,14 +145,9 @@ class Keeper:
         run = self._run(qm, epoch)
         if run is None or run.state is not RunState.LAUNCHING:
             return
-        fields: dict[str, str | int | float | bool | None] = {
-            "epoch": epoch,
-            "owner": self._me,
-            "claim_ms": (run.launched_ns - run.since_ns) / NS_PER_MS,
-            "start_ms": (now_ns - run.launched_ns) / NS_PER_MS,
-        }
+        claim_ms, start_ms = (run.launched_ns - run.since_ns) / NS_PER_MS, (now_ns - run.launched_ns) / NS_PER_MS
         run.enter(RunState.SERVING, now_ns)
-        run.told.append(Event(kind=EventKind.QM_RUNNING, subject=qm, fields=fields))
+        run.told.append(self._serves(run, {"claim_ms": claim_ms, "start_ms": start_ms}))
 
     def unhealthy(self, qm: str, epoch: int, code: str, now_ns: int) -> Iterator[Effect]:
         """It stopped answering: stop it, so that it is started again."""
@@ -146,6 +158,7 @@ class Keeper:
 
     def ended(self, qm: str, epoch: int, code: str, now_ns: int) -> None:
         """Nothing of it is left (it exited, or its start was refused)."""
+        self.heritage.ended(qm, epoch)
         run = self._run(qm, epoch)
         if run is None or not run.alive:
             return
@@ -157,6 +170,10 @@ class Keeper:
         run = self.runs.get(qm)
         return run if run is not None and run.epoch == epoch else None
 
+    def _serves(self, run: Run, took_ms: dict[str, float]) -> Event:
+        fields: dict[str, str | int | float | bool | None] = {"epoch": run.epoch, "owner": self._me, **took_ms}
+        return Event(kind=EventKind.QM_RUNNING, subject=run.spec.name, fields=fields)
+
     def _failure(self, qm: str, epoch: int, code: str) -> Event:
         return Event(kind=EventKind.QM_FAILED, subject=qm, fields={"epoch": epoch, "owner": self._me, "code": code})
 
@@ -164,7 +181,9 @@ class Keeper:
 
     def tend(self, s: Standing) -> Iterator[Effect]:
         """Everything that is to do now, for every queue manager that is or was this member's."""
-        owned = {kept.record.qm: kept for kept in self.owned(s.view, s.incarnation)}
+        if self.heritage:
+            yield from self.heritage.settle(s.view, self.runs, s.now_ns)
+        owned = {kept.record.qm: kept for kept in self.owned(s.view, s.span)}
         for qm in [*self.runs, *(name for name in owned if name not in self.runs)]:
             kept = owned.get(qm)
             run = self.runs.get(qm)
@@ -174,6 +193,8 @@ class Keeper:
                 run = None
             if run is None and kept is not None:
                 run = self.runs[qm] = Run(s.view.specs[qm].record, kept.record, s.now_ns)
+                if kept.record.incarnation != s.incarnation and kept.record.phase is Phase.RUNNING:
+                    run.told.append(self._failure(qm, run.epoch, UNWATCHED))
             if run is not None:
                 yield from self._tend_one(run, kept, s)
 
@@ -184,6 +205,10 @@ class Keeper:
                 yield from self._stop(run, reason, s.now_ns)
             yield from self._hurry(run, s)
         if kept is None or kept.record.epoch != run.epoch or not s.may_stay:
+            return
+        if kept.record.incarnation != s.incarnation:
+            run.counts_from(kept.record.told)
+            yield Transact(f"inherit:{run.spec.name}", tx.inherit(kept, s.view.members[self._me]))
             return
         run.heard(kept.record.told)
         if self._overrides.held(run.spec.name):
@@ -198,12 +223,14 @@ class Keeper:
         yield from self._note(run, kept)
 
     def _must_stop(self, run: Run, kept: Kept[Assignment] | None, s: Standing) -> StopReason:
-        if not s.may_stay or s.called_off:
+        if not s.may_keep or s.called_off:
             return StopReason.TOLD_TO_GO
         if kept is None or kept.record.epoch != run.epoch:
             return StopReason.NOT_OWNER
         if s.now_ns >= s.lease_end_ns - self._rules.stop_ns:
             return StopReason.LEASE
+        if not s.may_stay:
+            return StopReason.NONE
         if kept.record.target is not None:
             return StopReason.MOVING
         if s.leaving and (s.late or not self._elsewhere(kept, s)):
@@ -298,7 +325,10 @@ class Keeper:
     def _note(self, run: Run, kept: Kept[Assignment]) -> Iterator[Effect]:
         serving = run.state is RunState.SERVING
         started = kept.record.phase in (Phase.STARTING, Phase.RUNNING)
-        untold = bool(run.told) or (serving and kept.record.phase is Phase.STARTING)
+        if serving and kept.record.phase is Phase.STARTING and not run.told:
+            # Found alive and serving, and the former process had still told, late, that it did not.
+            run.told.append(self._serves(run, {}))
+        untold = bool(run.told)
         if started and untold and run.asked_revision < kept.revision:
             yield Transact(f"note:{run.spec.name}", tx.note(kept, running=serving, events=run.told))
 

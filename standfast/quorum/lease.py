@@ -54,3 +54,14 @@ class Lease:
         self._from_ns = max(self._from_ns, from_ns)
         self._ends.clear()
         self.end_ns = 0
+
+    def inherit(self, end_ns: int) -> None:
+        """A former process of this member held it until then, by what voters had acknowledged to that one."""
+        self.end_ns = end_ns
+
+    def carry_on(self) -> None:
+        """A new incarnation goes on where a former one was: each grant is asked for anew, what is held stays held.
+
+        Voters count their grants by the member's name: whoever votes for its end has waited for these too.
+        """
+        self._ends.clear()

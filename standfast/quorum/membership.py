@@ -1,13 +1,15 @@
 """A member's own standing: its incarnation, joining, leaving, and its word that nothing of it runs.
 
-Guarantees: it joins only while nothing of an earlier incarnation runs here, and by the settings in the store; it takes
-over its own name at once only on the same machine (the same state directory), otherwise when the old incarnation has
-been evicted or has left; once it has said `stopped` for a ballot, it starts nothing and votes for nothing before its
-record has a newer revision. Told to go, and with its word given, it joins anew by itself: of the members left there may
-be none to evict it.
+Guarantees: it joins by the settings in the store, and only while nothing of an earlier incarnation runs here, or as its
+heir: when all that runs was started by a former process on this machine, under epochs that the store still gives to
+this member, whose record says neither that it must go nor that it has gone. It takes over its own name at once only on
+the same machine (the same state directory), otherwise when the old incarnation has been evicted or has left; once it
+has said `stopped` for a ballot, it starts nothing and votes for nothing before its record has a newer revision. Told to
+go, and with its word given, it joins anew by itself: of the members left there may be none to evict it.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from msgspec import Struct
 
@@ -44,6 +46,7 @@ class Membership:
         "_rules",
         "_stop_by_ns",
         "ended",
+        "heir",
         "incarnation",
         "leaving",
         "machine",
@@ -60,6 +63,8 @@ class Membership:
         self.incarnation = 0
         self.stopped_word = 0
         """The ballot for which it said that nothing of it runs; 0: none."""
+        self.heir = False
+        """A former process of this machine left something running; it joins as the heir of that one."""
         self.leaving = False
         self.ended = False
         """The core has asked the daemon to end."""
@@ -74,6 +79,36 @@ class Membership:
         """Whether this incarnation may run queue managers, as far as the store says."""
         kept = self.own(view)
         return kept is not None and kept.record.state in (MemberState.ONLINE, MemberState.IN_DOUBT)
+
+    def heir_of(self, view: View) -> Kept[MemberRecord] | None:
+        """Before it has joined: the record of the former process whose queue managers it may go on with, or None."""
+        kept = view.members.get(self.me)
+        if not self.heir or self.incarnation or kept is None or kept.record.identity != self.machine:
+            return None
+        return kept if kept.record.state in (MemberState.ONLINE, MemberState.IN_DOUBT) else None
+
+    def may_keep(self, view: View) -> bool:
+        """Whether what runs here may run on, as far as the store says: started by this process or a former one."""
+        return self.may_stay(view) or self.heir_of(view) is not None
+
+    def span(self, view: View) -> range:
+        """The incarnations whose assignments are this process's."""
+        kept = self.own(view) or self.heir_of(view)
+        if kept is None:
+            return range(self.incarnation, self.incarnation + 1)
+        return range(kept.record.first, kept.record.incarnation + 1)
+
+    def standing(self, view: View, now_ns: int) -> dict[str, Any]:
+        """What the keeper must know of it: fields of a Standing."""
+        return {
+            "incarnation": self.incarnation,
+            "span": self.span(view),
+            "may_stay": self.may_stay(view),
+            "may_keep": self.may_keep(view),
+            "sworn_off": self.sworn_off(view),
+            "leaving": self.leaving,
+            "late": self.late(now_ns),
+        }
 
     def must_go(self, view: View) -> bool:
         """Whether this incarnation was told to go: another coordinator must end it."""
@@ -125,16 +160,19 @@ class Membership:
         in_touch: bool,
         outwaited: bool,
         overridden: bool = False,
+        carried: bool = False,
     ) -> Iterator[Effect]:
         """What is to do, as an effect or none.
 
         `alive`: a process may exist; `owns`: assignments; `in_touch`: in two-way contact with a majority; `outwaited`:
         it has waited out the machine whose place it took; `overridden`: what runs, runs by an override, and nothing by
-        its record in the store.
+        its record in the store; `carried`: it is an heir, and all that runs is this member's.
         """
         kept = view.members.get(self.me)
         if self.ended:
             return
+        if carried and in_touch and (alive or not self.leaving):
+            yield self._join(view, outwaited=outwaited, heir=True)
         if alive:
             self._end_by_ns = now_ns + self._grace_ns
             return
@@ -143,9 +181,12 @@ class Membership:
             yield self._end(LeaveReason.NAMESAKE)
         elif self.leaving:
             yield from self._leave(view, now_ns, owns=owns)
-        elif in_touch and self._may_join(kept, overridden=overridden):
-            join = tx.join(self.me, self._role, self.machine, view, self._rules, outwaited=outwaited)
-            yield Transact("join", join)
+        elif in_touch and not carried and self._may_join(kept, overridden=overridden):
+            yield self._join(view, outwaited=outwaited)
+
+    def _join(self, view: View, *, outwaited: bool, heir: bool = False) -> Transact:
+        join = tx.join(self.me, self._role, self.machine, view, self._rules, outwaited=outwaited, heir=heir)
+        return Transact("join", join)
 
     def _namesake(self, record: MemberRecord) -> bool:
         return 0 < self.incarnation < record.incarnation and record.identity != self.machine

@@ -4,13 +4,20 @@ from msgspec import structs
 
 from standfast.model.cluster import Cluster, Role
 from standfast.model.events import EventKind
-from standfast.model.records import BALLOT, Transaction
+from standfast.model.records import BALLOT, Outcome, Transaction
 from standfast.model.view import View
 from standfast.quorum import transactions as tx
 from standfast.quorum.failback import BY_HAND
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate
 from standfast.quorum.signals import Clear, Drain, Freeze, Move, Verdict
+
+ENDS = {
+    Outcome.COMMITTED: Verdict.DONE,
+    Outcome.REFUSED: Verdict.CHANGED_MEANWHILE,
+    Outcome.UNKNOWN: Verdict.STORE_UNREACHABLE,
+}
+"""How an order ends, by what became of its transaction."""
 
 
 def transaction_for(

@@ -2,7 +2,7 @@
 
 States, and what moves between them::
 
-    idle ---launch---> launching ---ready---> serving
+    idle ---launch---> launching ---ready---> serving          (found alive: launching, serving or stopping)
      ^                     |                     |
      |                     +--- exit, refusal ---+---> idle (restart after a pause, or `failed`)
      +------- exit ------- stopping <---- stop ------- launching, serving
@@ -15,10 +15,13 @@ from enum import StrEnum
 from standfast.model.cluster import QueueManagerSpec
 from standfast.model.events import Event
 from standfast.model.records import Assignment
+from standfast.quorum.signals import Survivor
 
 NS_PER_S = 1_000_000_000
 ENDED_BY_LEASE = "lease"
 """The code of an end that the warden brought about because the lease ran out: nobody's fault here."""
+UNWATCHED = "unwatched"
+"""The code of an end that came while no daemon lived to hear of it."""
 FIRST_PAUSE_NS = 200_000_000
 """Pause before the second restart in the window; doubled for each one after it. The first is immediate."""
 
@@ -85,6 +88,16 @@ class Run:
         self.asked_revision = -1
         """The revision of the assignment at which its release was asked for: at it, nothing starts any more."""
 
+    def found(self, survivor: Survivor, now_ns: int, *, served: bool) -> None:
+        """A former process started it, and something of it is there; `served`: it has answered its clients."""
+        self.epoch = survivor.epoch
+        if survivor.ending:
+            self.begin_stop(StopReason.NONE, now_ns, int(self.spec.stop_timeout_s * NS_PER_S))
+        elif survivor.executed and served:
+            self.enter(RunState.SERVING, now_ns)
+        else:
+            self.enter(RunState.LAUNCHING, now_ns, int(self.spec.start_timeout_s * NS_PER_S))
+
     @property
     def alive(self) -> bool:
         """Whether a process may exist."""
@@ -95,6 +108,10 @@ class Run:
         if stored > self._stored:
             del self.told[: stored - self._stored]
             self._stored = stored
+
+    def counts_from(self, stored: int) -> None:
+        """A former process told so many; nothing of what this one has to tell is among them."""
+        self._stored = stored
 
     def overdue(self, now_ns: int) -> bool:
         """Whether the budget of its state is used up."""

@@ -15,6 +15,18 @@ from standfast.model.override import Remembered
 from standfast.model.records import Outcome, Transaction
 from standfast.model.timing import Timing
 from standfast.model.view import View
+from standfast.quorum.commands import (
+    Clear,
+    Configure,
+    Drain,
+    EndOverride,
+    Freeze,
+    GrantOverride,
+    LeaveCluster,
+    Move,
+    Order,
+    Verdict,
+)
 
 # ---------------------------------------------------------------- inputs
 
@@ -55,6 +67,32 @@ class Transacted(Struct, frozen=True):
     tag: str
     outcome: Outcome
     revision: int = 0
+
+
+class Survivor(Struct, frozen=True):
+    """A queue manager that a former process of this member started and whose processes are not all gone.
+
+    Attributes:
+        qm: its name.
+        epoch: under which it was started.
+        executed: whether its program runs; if not, the launch is still under way.
+        ending: it was told to stop, or has ended but for some processes.
+    """
+
+    qm: str
+    epoch: int
+    executed: bool = True
+    ending: bool = False
+
+
+class Inherited(Struct, frozen=True):
+    """What a new process found under the warden of a former one that it can use; comes first, and once.
+
+    Every end of a survivor is reported from then on. `lease_end_ns`: when the warden holds that the lease ends.
+    """
+
+    survivors: tuple[Survivor, ...]
+    lease_end_ns: int
 
 
 class Launched(Struct, frozen=True):
@@ -107,75 +145,6 @@ class FailbackWindows(Struct, frozen=True):
     opened: frozenset[str]
 
 
-class Move(Struct, frozen=True):
-    """Run a queue manager on another member."""
-
-    qm: str
-    to: str
-
-
-class Drain(Struct, frozen=True):
-    """Let a member run nothing (`on`), or let it run queue managers again."""
-
-    member: str
-    on: bool
-
-
-class Clear(Struct, frozen=True):
-    """Let a member out of quarantine, and forget its losses."""
-
-    member: str
-
-
-class Freeze(Struct, frozen=True):
-    """Suspend takeovers and moves (`on`), or resume them."""
-
-    on: bool
-
-
-class Configure(Struct, frozen=True):
-    """Let this be in force: timing and policy of `wanted`, as an operator made it from that edition; `by`: who."""
-
-    wanted: Cluster
-    edition: int
-    by: str
-
-
-class LeaveCluster(Struct, frozen=True):
-    """Hand over, then end this daemon."""
-
-
-class GrantOverride(Struct, frozen=True, kw_only=True):
-    """Let this member run without a majority.
-
-    Attributes:
-        cluster: its name, as a proof that the operator means this one.
-        reason: of the operator.
-        by: who ordered it.
-        at_unix_ms: wall-clock time.
-        queue_managers: which; empty for all.
-        known: the newest state of the store that this member still has: for epochs and specifications only.
-        dry: only say whether it would be granted now.
-    """
-
-    cluster: str
-    reason: str
-    by: str
-    at_unix_ms: int
-    queue_managers: tuple[str, ...] = ()
-    known: View = View()
-    dry: bool = False
-
-
-class EndOverride(Struct, frozen=True):
-    """End the override of a member; for another one the operator answers for it that nothing runs there."""
-
-    member: str
-
-
-Order = Move | Drain | Clear | Freeze | Configure | LeaveCluster | GrantOverride | EndOverride
-
-
 class Ordered(Struct, frozen=True):
     """An operator's order; the `Answer` effect names its ticket."""
 
@@ -191,6 +160,7 @@ Input = (
     | StoreStirred
     | ReadFailed
     | Transacted
+    | Inherited
     | Launched
     | LaunchRefused
     | Ready
@@ -259,6 +229,17 @@ class Launch(Struct, frozen=True):
     epoch: int
 
 
+class Attend(Struct, frozen=True):
+    """A queue manager runs already: ask it as after a launch; give back Ready, Unhealthy, Exited.
+
+    `serving`: it has answered its clients before, so that silence from now on is a failure.
+    """
+
+    qm: str
+    epoch: int
+    serving: bool
+
+
 class Stop(Struct, frozen=True):
     """Ask the queue manager to stop gracefully; give back Exited when nothing of it is left."""
 
@@ -281,34 +262,6 @@ class Tell(Struct, frozen=True):
     """An event that this member alone can tell."""
 
     event: Event
-
-
-class Verdict(StrEnum):
-    """How an order ended."""
-
-    DONE = "done"
-    NO_SUCH_QUEUE_MANAGER = "no_such_queue_manager"
-    NO_SUCH_MEMBER = "no_such_member"
-    NOT_A_DATA_MEMBER = "not_a_data_member"
-    TARGET_NOT_ELIGIBLE = "target_not_eligible"
-    ALREADY_THERE = "already_there"
-    ALREADY_SO = "already_so"
-    FROZEN = "frozen"
-    CHANGED_MEANWHILE = "changed_meanwhile"
-    STORE_UNREACHABLE = "store_unreachable"
-    LAST_DATA_MEMBER = "last_data_member"
-    NOT_FOUNDED = "not_founded"
-    OTHER_EDITION = "other_edition"
-    MEMBERS_DIFFER = "members_differ"
-    WRONG_CLUSTER = "wrong_cluster"
-    OVERRIDDEN = "overridden"
-    MAJORITY_IN_TOUCH = "majority_in_touch"
-    ANOTHER_HEARD = "another_heard"
-    RIVAL_LEASE = "rival_lease"
-    STILL_RUNNING = "still_running"
-    NO_OVERRIDE = "no_override"
-    MEMBER_HEARD = "member_heard"
-    TARGET_QUARANTINED = "target_quarantined"
 
 
 class Answer(Struct, frozen=True):
@@ -340,6 +293,7 @@ Effect = (
     | Adopted
     | Retimed
     | Launch
+    | Attend
     | Stop
     | Kill
     | Remember
@@ -347,3 +301,16 @@ Effect = (
     | Answer
     | Leave
 )
+
+__all__ = [
+    "Clear",
+    "Configure",
+    "Drain",
+    "EndOverride",
+    "Freeze",
+    "GrantOverride",
+    "LeaveCluster",
+    "Move",
+    "Order",
+    "Verdict",
+]

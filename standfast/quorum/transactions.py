@@ -95,11 +95,14 @@ def settle(kept: Kept[SettingsRecord]) -> Transaction:
     return Transaction(guards=(_settings_guard(kept.revision),), puts=(Put(SETTINGS_KEY, record),), events=(event,))
 
 
-def join(name: str, role: Role, identity: str, view: View, rules: Rules, *, outwaited: bool) -> Transaction:
+def join(
+    name: str, role: Role, identity: str, view: View, rules: Rules, *, outwaited: bool, heir: bool = False
+) -> Transaction:
     """Take the next incarnation and release what earlier ones owned; what does not fit in is orphaned, and placed so.
 
-    `outwaited`: this process has waited out the machine whose place it took. The settings that
-    it goes by guard it, so that nobody joins with a term that is no longer reckoned with.
+    `outwaited`: this process has waited out the machine whose place it took. The settings that it goes by guard it, so
+    that nobody joins with a term that is no longer reckoned with. `heir`: it goes on with what a former process of this
+    machine runs; nothing is released, and each assignment adopted afterwards.
     """
     kept = view.members.get(name)
     incarnation = kept.record.incarnation + 1 if kept else 1
@@ -116,9 +119,10 @@ def join(name: str, role: Role, identity: str, view: View, rules: Rules, *, outw
         overridden=kept.record.overridden if kept else 0,
         losses=kept.record.losses if kept and not other else 0,
         quarantined=kept.record.quarantined if kept and not other else False,
+        since=kept.record.first if heir and kept else 0,
     )
     events = [Event(kind=EventKind.MEMBER_JOINED, subject=name, fields={"incarnation": incarnation})]
-    owned = [held for held in view.assignments.values() if held.record.owner == name]
+    owned = [held for held in view.assignments.values() if held.record.owner == name and not heir]
     if owned and kept is not None and kept.record.state not in GONE:
         record, quarantined = after_loss(record, rules.cluster.policy)
         events += quarantined
@@ -129,6 +133,19 @@ def join(name: str, role: Role, identity: str, view: View, rules: Rules, *, outw
         puts.append(_put(_released(held.record, "owner_restarted", held.record.failed_on)))
         events.append(_qm_event(EventKind.QM_RELEASED, held.record, reason="owner_restarted"))
     return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
+
+
+def inherit(kept: Kept[Assignment], me: Kept[MemberRecord]) -> Transaction:
+    """The owner's new incarnation takes on what an earlier one owned, under the same epoch.
+
+    Whatever the former process still had under way for it is void from here on: that was guarded by this revision.
+    """
+    assignment = structs.replace(kept.record, incarnation=me.record.incarnation)
+    return Transaction(
+        guards=(_assignment_guard(kept), _member_guard(me)),
+        puts=(_put(assignment),),
+        events=(_qm_event(EventKind.QM_KEPT, assignment, incarnation=assignment.incarnation),),
+    )
 
 
 def member_state(kept: Kept[MemberRecord], state: MemberState, kind: EventKind, reason: str) -> Transaction:

@@ -23,7 +23,8 @@ AIMS: dict[str, float] = {
     "ask release": 0.6,
     "ask note": 0.2,
     "ask place": 0.5,
-    "ask join": 0.3,
+    "ask join": 0.6,
+    "ask inherit": 0.5,
     "ask aim": 0.4,
     "ask leave": 0.4,
     "ask adopt": 0.7,
@@ -34,6 +35,7 @@ AIMS: dict[str, float] = {
     "did doubt": 0.8,
     "did back": 0.8,
     "did join": 0.6,
+    "did inherit": 0.5,
     "did place": 0.4,
     "did configure": 1.0,
     "adopted": 2.0,
@@ -89,7 +91,7 @@ class Aims:
         delay_ns = world.rng.choice([0, 0, 0, NS_PER_MS // 2, 3 * NS_PER_MS, 12 * NS_PER_MS, interval_ns])
         world.coverage[f"aimed at: {name}"] += 1
         world.coverage[f"aimed: {action.__name__.strip('_').replace('_', ' ')}"] += 1
-        if delay_ns and action not in {_hold, _pause_past_the_lease, _retime_meanwhile}:
+        if delay_ns and action not in {_hold, _late_of_a_former_life, _pause_past_the_lease, _retime_meanwhile}:
             self._faults.later(world.between(0, delay_ns), self._act, action, machine, about, name)
         else:
             self._act(action, machine, about, name)
@@ -219,6 +221,19 @@ def _retime_meanwhile(f: Faults, machine: Machine, _: str) -> None:
     f.retime(by, SHORTER)
 
 
+def _late_of_a_former_life(f: Faults, machine: Machine, _: str) -> None:
+    """What is written now is carried out when the writer's daemon has been restarted, soon or after a while."""
+    f.around.store.hold_next = True
+    f.later(f.world.between(1, NS_PER_MS), f.restart_daemon, machine, _short(f))
+    f.later(int(f.term_ns * f.world.rng.choice([0.03, 0.1, 0.3, 1.0]) * f.world.rng.uniform(0.5, 1.5)), f.let_go)
+
+
+def _restart_subject_and_heal_it(f: Faults, _: Machine, subject: str) -> None:
+    """A member of which the store has just said something is restarted, and hears everybody."""
+    f.heal(f.around_of(subject))
+    f.restart_daemon(_find(f, subject), _short(f))
+
+
 def _find(f: Faults, machine_id: str) -> Machine:
     return next(m for m in f.machines if m.id == machine_id)
 
@@ -246,10 +261,16 @@ ACTIONS: tuple[Action, ...] = (
 
 OF_A_MOMENT: dict[str, tuple[Action, ...]] = {
     "launch": (*ACTIONS, *(_pause_past_the_lease,) * 6),
-    "ask join": (*ACTIONS, *(_retime_meanwhile,) * 12),
+    "ask join": (*ACTIONS, *(_retime_meanwhile,) * 12, *(_late_of_a_former_life,) * 8),
     "adopted": (*ACTIONS, *(_isolate,) * 20, *(_restart,) * 4),
     "did conclude": (*ACTIONS, *(_isolate,) * 8, *(_restart,) * 4),
     "did join": (*ACTIONS, *(_isolate,) * 8),
+    "did doubt": (*ACTIONS, *(_restart_subject_and_heal_it,) * 8),
+    "ask inherit": (*ACTIONS, *(_late_of_a_former_life,) * 6),
+    "ask release": (*ACTIONS, *(_late_of_a_former_life,) * 6),
+    "ask note": (*ACTIONS, *(_late_of_a_former_life,) * 6),
+    "ask begin": (*ACTIONS, *(_late_of_a_former_life,) * 6),
+    "ask leave": (*ACTIONS, *(_late_of_a_former_life,) * 6),
     "vote": (*ACTIONS, *(_heal_subject,) * 8),
     "stopped": (*ACTIONS, *(_heal_all,) * 12),
     "ask evict": (*ACTIONS, *(_hold,) * 4),

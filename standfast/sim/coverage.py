@@ -66,6 +66,9 @@ _PHASE_PATHS = (
 )
 _PARTS = (
     "failback",
+    "daemon: found what runs",
+    "member: joined as heir",
+    "assignment: adopted",
     "evicted by: lapsed",
     "evicted by: stopped",
     "lapse vote",

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from standfast.sim.machine import Machine, Surroundings
+from standfast.sim.machine import Machine
+from standfast.sim.surroundings import Surroundings
 
 SPANS = (0.03, 0.2, 0.5, 0.9, 1.0, 1.1, 1.5, 3.0, 6.0)
 """How long things last, in terms; each is drawn from +-15 % around one of these."""

@@ -58,6 +58,7 @@ class Draws(Struct, kw_only=True):
         habits: of the network.
         temper: of the store.
         manners: of the queue managers.
+        clears: how often a daemon that starts ends what runs instead of going on with it.
     """
 
     cluster: Cluster
@@ -69,6 +70,7 @@ class Draws(Struct, kw_only=True):
     habits: Habits = field(default_factory=Habits)
     temper: Temper = field(default_factory=Temper)
     manners: Manners = field(default_factory=Manners)
+    clears: float = 0.0
 
 
 MIXES = {3: (2,), 5: (3, 3, 2, 4), 7: (4, 4, 2, 3, 5)}
@@ -139,6 +141,7 @@ def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
         habits=_habits(rng, term_ns),
         temper=_temper(rng, term_ns),
         manners=_manners(rng),
+        clears=rng.choice([0, 0, 0.2, 1]),
     )
     drawn.cluster = with_disk(cluster, rng.choice(DISKS))
     return drawn

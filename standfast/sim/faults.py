@@ -6,7 +6,8 @@ from standfast.model.records import GONE
 from standfast.quorum import signals as sig
 from standfast.sim.disk_faults import DISK_FAULTS, DiskFaults
 from standfast.sim.emergency import Emergency
-from standfast.sim.machine import Machine, Surroundings
+from standfast.sim.machine import Machine
+from standfast.sim.surroundings import Surroundings
 from standfast.sim.world import NS_PER_MS
 
 FAULTS: dict[str, float] = {

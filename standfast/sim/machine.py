@@ -79,6 +79,7 @@ class Machine:
             sig.Read: self._read,
             sig.Transact: self._transact,
             sig.Launch: self._launch,
+            sig.Attend: lambda e: self.warden.attend(e.qm),
             sig.Stop: lambda e: self.warden.stop(e.qm),
             sig.Kill: lambda e: self.warden.kill(e.qm),
             sig.Remember: lambda e: self.memory.keep(e.remembered),
@@ -125,20 +126,31 @@ class Machine:
             self.past.append(self.warden)
             self._around.store.up.discard(self.id)
 
-    def start(self) -> None:
-        """Start a daemon: first make sure that nothing of a former life runs, then a new core."""
+    def start(self, clear: bool = False) -> None:
+        """Start a daemon: it takes over what a former one runs, or (`clear`) ends that first."""
         if self.powered and self.daemon is None:
-            ready_ns = self.warden.clear()
-            if ready_ns > self._world.now_ns or self.warden.processes:
-                self._world.at(ready_ns, self.start)
-                return
+            clear = clear or self.memory.held.own is not None or self._world.chance(self._around.clears)
+            survivors = () if clear else self.warden.attach()
+            if not survivors:
+                ready_ns = self.warden.clear()
+                if ready_ns > self._world.now_ns or self.warden.processes:
+                    self._world.at(ready_ns, self.start, True)
+                    return
             around, world = self._around, self._world
             identity = Identity(name=self.name, machine=self.identity, process=world.rng.getrandbits(63))
             core = Core(identity, around.cluster, self.clock.local(world.now_ns), remembered=self.memory.held)
             daemon = self.daemon = Daemon(self, core)
             daemon.disk = around.disk.end_for(self.id, self.name, identity.process, daemon)
             world.say(self.id, "daemon starts")
+            if survivors:
+                self._inherit(survivors)
             self.take(sig.Woke())
+
+    def _inherit(self, survivors: tuple[sig.Survivor, ...]) -> None:
+        names = ", ".join(f"{s.qm} under epoch {s.epoch}" for s in survivors)
+        self._world.coverage["daemon: found what runs"] += 1
+        self._world.say(self.id, f"finds {names}")
+        self.take(sig.Inherited(survivors, self.warden.lease_end_ns))
 
     def start_store(self) -> None:
         """Its store process runs again."""

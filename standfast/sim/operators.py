@@ -3,8 +3,9 @@
 from standfast.model.cluster import Role
 from standfast.quorum import signals as sig
 from standfast.sim.cuts import Cuts
-from standfast.sim.machine import Machine, Surroundings
+from standfast.sim.machine import Machine
 from standfast.sim.retiming import FACTORS, another, order_for
+from standfast.sim.surroundings import Surroundings
 
 
 class Operators(Cuts):

@@ -5,7 +5,10 @@
 3. No process lives past its lease. At the instant the store says `evicted`, the lease by the member's own clock has
    ended, or the member gave its word `stopped` and nothing of it runs. The start guard would hide a lease that a voter
    broke, so this is looked at directly.
-4. A queue manager gets a new owner only while no process of the old one exists.
+4. A queue manager gets a new owner only while no process of the old one exists. A member joins anew only while nothing
+   of it runs, or as the heir of a former process of the same machine, and only if that was neither told to go nor gone:
+   then each of its processes runs under the epoch that the store has for it, and within the lease; only the incarnation
+   of its assignment changes, to the one that has joined.
 5. Nobody who is in holds a lease for longer than voters reckon with after a restart, nor asks for one. The restart rule
    would hide it until a voter restarts, so this is looked at directly, too.
 6. Under an override, the same for whoever could know of it: what runs by it needs no record, and is the only one of its
@@ -72,7 +75,7 @@ class Promises:
             self._world.coverage["process began by an override"] += 1
             return
         a = self.view.assignments[qm].record
-        mine = (a.owner, a.incarnation, a.epoch) == (process.member, process.incarnation, process.epoch)
+        mine = (a.owner, a.epoch) == (process.member, process.epoch) and self._ordered_by(process, a)
         if not mine or a.phase not in (Phase.STARTING, Phase.RUNNING):
             raise Broken(
                 "start guard",
@@ -100,13 +103,21 @@ class Promises:
         """The largest epoch under which its storage was claimed at all, or by an override; 0: none."""
         return (self._claims if by_override else self._stamps).get(qm, 0)
 
+    def _ordered_by(self, process: Process, a: Assignment) -> bool:
+        """Whether the incarnation that ordered the start is the owner, or one whose heir the owner is."""
+        record = self.view.members[process.member].record
+        heir = a.incarnation == record.incarnation and record.identity == self._home(process).identity
+        return process.incarnation == a.incarnation or (heir and record.first <= process.incarnation < a.incarnation)
+
+    def _home(self, process: Process) -> Machine:
+        return next(m for m in self._machines if m.id == process.machine)
+
     def ended(self, process: Process) -> None:
         """Nothing of it is left."""
         for table in (self.running, self.overridden):
             if table.get(process.qm) is process:
                 del table[process.qm]
-        machine = next(m for m in self._machines if m.id == process.machine)
-        self._outlived(process, machine.warden)
+        self._outlived(process, self._home(process).warden)
 
     def renewed(self, member: str, incarnation: int, left_ns: int) -> None:
         """A member's lease lasts so much longer now."""
@@ -123,8 +134,7 @@ class Promises:
     def look(self) -> None:
         """Look at what still runs: none of it may have outlived its lease."""
         for process in (*self.running.values(), *self.overridden.values()):
-            machine = next(m for m in self._machines if m.id == process.machine)
-            self._outlived(process, machine.warden)
+            self._outlived(process, self._home(process).warden)
 
     def _outlived(self, process: Process, warden: Warden) -> None:
         late_ns = warden.clock.local(self._world.now_ns) - warden.lease_end_ns
@@ -148,7 +158,10 @@ class Promises:
             room, _, name = put.key.partition("/")
             if room == "members":
                 held = before.members.get(name)
-                self._member(held.record if held else None, cast("MemberRecord", put.record), transaction)
+                record = cast("MemberRecord", put.record)
+                self._member(held.record if held else None, record, transaction)
+                if held and record.incarnation > held.record.incarnation:
+                    self._joined(held.record, record, before)
             elif room == "assignments" and name in before.assignments:
                 self._assignment(before.assignments[name].record, cast("Assignment", put.record), adopted=adopted)
             elif isinstance(put.record, SettingsRecord) and before.settings is not None:
@@ -191,8 +204,6 @@ class Promises:
             raise Broken("incarnations grow", f"{after.name} goes from {was} to {after.incarnation}")
         if before is not None and after.overridden > before.overridden:
             self._settled(after.name)
-        if before is not None and after.incarnation > was and before.state not in GONE:
-            self._no_process(after.name, was, "its member joined anew")
         self._quarantine(before, after, transaction)
         if after.state is MemberState.EVICTED and state is not MemberState.EVICTED:
             proof = next(e.fields["proof"] for e in transaction.events if e.kind is EventKind.MEMBER_EVICTED)
@@ -223,6 +234,24 @@ class Promises:
         if after.losses < before.losses and after.losses:
             raise Broken("quarantine", f"{after.name} goes from {before.losses} losses to {after.losses}")
 
+    def _joined(self, before: MemberRecord, after: MemberRecord, view: View) -> None:
+        """Anew, when nothing of it runs; or as the heir of a former process, of exactly what that one ran."""
+        if not after.since:
+            if before.state not in GONE:
+                self._no_process(after.name, before.incarnation, "its member joined anew")
+            return
+        self._world.coverage["member: joined as heir"] += 1
+        alike = before.identity == after.identity and before.first == after.since
+        if not alike or before.state not in (MemberState.ONLINE, MemberState.IN_DOUBT):
+            raise Broken("inheritance", f"{after} is no heir of {before}")
+        for process in self.running.values():
+            if process.member == after.name:
+                a, home = view.assignments[process.qm].record, self._home(process)
+                self._outlived(process, home.warden)
+                same = (a.owner, a.epoch, home.identity) == (after.name, process.epoch, after.identity)
+                if not same or a.incarnation < after.since:
+                    raise Broken("inheritance", f"{after} inherits {process.qm} under {process.epoch}, but {a}")
+
     def _evicted(self, record: MemberRecord, *, stopped: bool) -> None:
         """Its lease has ended on its own clock, or it gave its word; nothing of it runs."""
         self._no_process(record.name, record.incarnation, "it was evicted")
@@ -240,7 +269,7 @@ class Promises:
 
     def _lapsed(self, record: MemberRecord, warden: Warden) -> None:
         left_ns = warden.lease_end_ns - warden.clock.local(self._world.now_ns)
-        if warden.lease_incarnation == record.incarnation and left_ns > 0:
+        if record.first <= warden.lease_incarnation <= record.incarnation and left_ns > 0:
             raise Broken(
                 "eviction after the lease",
                 f"{record.name}/{record.incarnation} is evicted while its lease on {warden.machine} lasts "
@@ -268,10 +297,24 @@ class Promises:
             raise Broken("epochs grow", f"{after.qm} goes from epoch {before.epoch} to {after.epoch}")
         if (after.owner, after.incarnation, after.epoch) != (before.owner, before.incarnation, before.epoch):
             process = self.running.get(after.qm)
+            if self._adopts(before, after, process):
+                self._world.coverage["assignment: adopted"] += 1
+                return
             if process is not None:
                 raise Broken("new owner", f"{after.qm} goes to {after.owner} while it runs on {process.machine}")
             if after.owner is not None and after.epoch <= before.epoch and not adopted:
                 raise Broken("epochs grow", f"{after.qm} goes to {after.owner} under the epoch {after.epoch} again")
+
+    def _adopts(self, before: Assignment, after: Assignment, process: Process | None) -> bool:
+        """Whether the owner's present incarnation takes on what it inherited, and nothing else changes."""
+        kept = self.view.members.get(after.owner or "")
+        if kept is None or (after.owner, after.epoch, after.phase) != (before.owner, before.epoch, before.phase):
+            return False
+        if process is not None:
+            same = (process.member, process.epoch, self._home(process).identity)
+            if same != (after.owner, after.epoch, kept.record.identity):
+                return False
+        return kept.record.first <= before.incarnation < after.incarnation == kept.record.incarnation
 
     def _no_process(self, member: str, incarnation: int, because: str) -> None:
         for process in self.running.values():

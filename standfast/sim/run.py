@@ -13,10 +13,11 @@ from standfast.quorum import signals as sig
 from standfast.sim.aims import Aims
 from standfast.sim.draws import Draws, Mood, draw
 from standfast.sim.faults import Faults
-from standfast.sim.machine import Machine, Surroundings
+from standfast.sim.machine import Machine
 from standfast.sim.network import Habits, Network
 from standfast.sim.promises import Promises
 from standfast.sim.store import Store, Temper
+from standfast.sim.surroundings import Surroundings
 from standfast.sim.warden import Manners
 from standfast.sim.world import NS_PER_MS, NS_PER_S, Broken, World
 
@@ -80,6 +81,7 @@ class Stage:
             self.network.nodes[member.name].append(machine)
         self.faults = Faults(around, self.machines, draws.weights, draws.gap_ns)
         aims = Aims(self.faults, draws.aims)
+        around.clears = draws.clears
         around.interferer = aims
         around.watcher = self.promises
         around.answered = self._answered

@@ -38,6 +38,8 @@ class Surroundings:
         self.network = network
         self.store = store
         self.disk = Disk(world, cluster)
+        self.clears = 0.0
+        """How often a daemon that starts ends what runs, as when the warden is of another version."""
         self.interferer: Interferer
         self.watcher: Watcher
         self.told = Told(world, [m.name for m in cluster.members], cluster.majority, lapse_ns(cluster.timing.term_ns))

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from standfast.quorum.signals import Exited, Input, Launched, LaunchRefused, Ready, Unhealthy
+from standfast.quorum.signals import Exited, Input, Launched, LaunchRefused, Ready, Survivor, Unhealthy
 from standfast.sim.clock import Clock
 from standfast.sim.world import NS_PER_MS, World
 
@@ -48,6 +48,7 @@ class Process:
     __slots__ = (
         "epoch",
         "hangs",
+        "hung",
         "incarnation",
         "killed",
         "machine",
@@ -67,7 +68,7 @@ class Process:
         self.incarnation = incarnation
         self.qm = qm
         self.epoch = epoch
-        self.serving = self.stopping = self.killed = self.hangs = False
+        self.serving = self.stopping = self.killed = self.hangs = self.hung = False
 
 
 class Watcher(Protocol):
@@ -112,6 +113,8 @@ class Warden:
         self.lease_incarnation = 0
         """Whose lease that is."""
         self.processes: dict[str, Process] = {}
+        self.connection = 0
+        """Counts the daemons that were connected to it: what is on the way to an earlier one is lost."""
         self.loops: set[str] = set()
         """Queue managers that crash at every start here."""
         self.frozen_until_ns = 0
@@ -245,6 +248,7 @@ class Warden:
         process = self.processes.get(qm)
         if process is not None and process.serving:
             process.serving = False
+            process.hung = True
             self._world.coverage["queue manager: hung"] += 1
             self._tell(Unhealthy(qm, process.epoch, "no_answer"))
 
@@ -263,15 +267,34 @@ class Warden:
             del self.processes[process.qm]
             self._watcher.ended(process)
 
+    def attach(self) -> tuple[Survivor, ...]:
+        """A daemon starts and takes this warden over: what runs, or is about to."""
+        self.connection += 1
+        about_to = [Survivor(p.qm, p.epoch, executed=False) for p in self._launching.values()]
+        return (*about_to, *(Survivor(p.qm, p.epoch, ending=p.stopping) for p in self.processes.values()))
+
     def clear(self) -> int:
         """A daemon starts: kill what is left of the former one. Returns when nothing is left, in world time."""
+        self.connection += 1
         self._launching.clear()
         for qm in list(self.processes):
             self.kill(qm)
         return self._world.now_ns + (self.kill_ns // 4 + 1 if self.processes else 0)
 
     def _tell(self, given: Input) -> None:
-        self._world.after(self._world.between(0, REPORT_NS), self._report, given)
+        self._world.after(self._world.between(0, REPORT_NS), self._arrive, given, self.connection)
+
+    def _arrive(self, given: Input, connection: int) -> None:
+        if connection == self.connection:
+            self._report(given)
+
+    def attend(self, qm: str) -> None:
+        """A new daemon asks a process that it found whether it serves."""
+        process = self.processes.get(qm)
+        if process is not None and process.serving:
+            self._tell(Ready(qm, process.epoch))
+        elif process is not None and process.hung:
+            self._tell(Unhealthy(qm, process.epoch, "no_answer"))
 
     # ------------------------------------------------------------ the lease
 

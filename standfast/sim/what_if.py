@@ -26,11 +26,12 @@ from standfast.quorum.core import Core
 from standfast.quorum.placement import candidates
 from standfast.quorum.runs import StopReason
 from standfast.sim.chronicle import Chronicle, Deed, Line
-from standfast.sim.machine import Machine, Surroundings
+from standfast.sim.machine import Machine
 from standfast.sim.network import Network
 from standfast.sim.promises import Promises
 from standfast.sim.prospect import MemberEnd, Pair, Prospect, QueueManagerEnd, Supposition
 from standfast.sim.store import Store, Temper
+from standfast.sim.surroundings import Surroundings
 from standfast.sim.warden import Manners
 from standfast.sim.world import NS_PER_MS, World
 from standfast.stores.etcd_settings import EtcdTuning

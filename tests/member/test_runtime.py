@@ -35,10 +35,10 @@ class StandInCore:
         self.view = View(assignments={"q": Kept(assignment, 1)}, specs={"q": Kept(SPEC, 1)})
         self.run = Run(SPEC, assignment, 0)
         self.run.enter(RunState.SERVING, 0)
-        self.keeper = SimpleNamespace(runs={"q": self.run})
+        self.keeper = SimpleNamespace(runs={"q": self.run}, alive=bool(incarnation))
         self.lease = SimpleNamespace(held_ns=1 << 62)
         self.ordered = SimpleNamespace(binding=False)
-        self.membership = SimpleNamespace(incarnation=incarnation, may_stay=lambda _: True)
+        self.membership = SimpleNamespace(incarnation=incarnation, may_keep=lambda _: True)
         self.steps = 0
         self._script = iter(script)
 

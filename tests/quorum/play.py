@@ -149,11 +149,11 @@ class Play(Stage):
         self.machine(machine).start()
         return self
 
-    def restart(self, machine: str) -> "Play":
-        """The daemon alone dies and starts again at once."""
-        self.act(f"the daemon of {machine} restarts")
+    def restart(self, machine: str, *, clear: bool = False) -> "Play":
+        """The daemon alone dies and starts again at once; with `clear` it ends what runs."""
+        self.act(f"the daemon of {machine} restarts" + (" and ends what runs" if clear else ""))
         self.machine(machine).kill_daemon()
-        self.machine(machine).start()
+        self.machine(machine).start(clear)
         return self
 
     def namesake(self, name: str) -> "Play":

@@ -175,9 +175,9 @@ def test_a_crash_loop_is_moved_then_given_up():
     play.ends()
 
 
-def test_a_quick_restart_of_a_member_releases_what_it_owned():
+def test_a_restart_that_ends_what_runs_releases_it():
     """The same machine takes its name at once, under the next incarnation; nobody waits for a lease."""
-    play = Play("quick_restart").settled().restart("a").wait(2 * TERM_S)
+    play = Play("quick_restart").settled().restart("a", clear=True).wait(2 * TERM_S)
     assert play.incarnation("a") == 2
     assert play.said("qm_released q0")
     assert play.owner() is not None

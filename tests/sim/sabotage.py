@@ -134,7 +134,11 @@ SABOTAGES = (
     Sabotage(
         "the lease of the old incarnation is kept after a join",
         (
-            Edit("quorum/core.py", "        self.lease.begin_again()\n", ""),
+            Edit(
+                "quorum/core.py",
+                "(self.lease.carry_on if record.since else self.lease.begin_again)()",
+                "self.lease.carry_on()",
+            ),
             Edit(
                 "quorum/grants.py",
                 "            return Refusal.TOLD_TO_GO\n",
@@ -148,8 +152,12 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/transactions.py",
-                "guards=(_assignment_guard(kept), _member_guard(me)),",
-                "guards=(),",
+                "        guards=(_assignment_guard(kept), _member_guard(me)),\n"
+                "        puts=(_put(assignment),),\n"
+                "        events=(_qm_event(EventKind.QM_STARTING",
+                "        guards=(),\n"
+                "        puts=(_put(assignment),),\n"
+                "        events=(_qm_event(EventKind.QM_STARTING",
             ),
         ),
     ),
@@ -481,5 +489,69 @@ SABOTAGES = (
             Edit("quorum/keeper.py", "elif self._overrides.floor(a.qm) > a.epoch:", "elif False:"),
         ),
         why_pair="an owner does not start under an epoch that its storage refuses",
+    ),
+    Sabotage(
+        "what is inherited is adopted without guards",
+        (
+            Edit(
+                "quorum/transactions.py",
+                "        guards=(_assignment_guard(kept), _member_guard(me)),\n"
+                "        puts=(_put(assignment),),\n"
+                "        events=(_qm_event(EventKind.QM_KEPT",
+                "        guards=(),\n        puts=(_put(assignment),),\n        events=(_qm_event(EventKind.QM_KEPT",
+            ),
+        ),
+    ),
+    Sabotage(
+        "an heir joins though its member was told to go",
+        (
+            Edit(
+                "quorum/membership.py",
+                "        return kept if kept.record.state in (MemberState.ONLINE, MemberState.IN_DOUBT) else None\n",
+                "        return kept if kept.record.state not in GONE else None\n",
+            ),
+        ),
+    ),
+    Sabotage(
+        "an heir joins though its member was evicted",
+        (
+            Edit(
+                "quorum/membership.py",
+                "        return kept if kept.record.state in (MemberState.ONLINE, MemberState.IN_DOUBT) else None\n",
+                "        return kept\n",
+            ),
+        ),
+    ),
+    Sabotage(
+        "what was inherited is launched a second time",
+        (
+            Edit(
+                "quorum/heritage.py",
+                "            run.found(survivor, now_ns,",
+                "            Run.found(Run(spec.record, assignment, 0), survivor, now_ns,",
+            ),
+        ),
+    ),
+    Sabotage(
+        "an heir does not stop at the end of the lease that it inherited",
+        (
+            Edit(
+                "quorum/lease.py",
+                "        self.end_ns = end_ns\n",
+                "        self.end_ns = 2 * end_ns\n",
+            ),
+            _WARDEN_OFF,
+        ),
+        why_pair="the warden stops by itself",
+    ),
+    Sabotage(
+        "nothing is adopted",
+        (
+            Edit(
+                "quorum/keeper.py",
+                "if kept.record.incarnation != s.incarnation:\n            run.counts",
+                "if False:\n            run.counts",
+            ),
+        ),
     ),
 )

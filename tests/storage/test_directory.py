@@ -102,7 +102,7 @@ def test_a_later_incarnation_of_the_same_member_may_go_on_under_its_epoch(tmp_pa
 
 
 def test_a_restart_in_place_and_a_larger_epoch_are_welcome(tmp_path: Path):
-    for change in ({}, {}, {"epoch": 6, "member": "b", "incarnation": 1}):
+    for change in ({}, {}, {"incarnation": 3}, {"epoch": 6, "member": "b", "incarnation": 1}):
         os.close(claim(wanted(tmp_path, **change)))
     assert epoch_file.read(tmp_path)[:5] == ("c1", "orders", 6, "b", 1)
 
