@@ -70,6 +70,8 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
         settings: revision of the settings that the sender goes by; 0: it goes by its cluster file.
         interval_ns: the interval of those settings in nanoseconds: the sender counts on being spoken to as often.
         overrides: the newest word on each member's overrides.
+        fit: bit mask as `hears`: who could run anything, the sender by itself and others by their own word to it. So
+            those who do not hear such a member know of it all the same.
     """
 
     sender: str
@@ -90,6 +92,7 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
     settings: int = 0
     interval_ns: int = 0
     overrides: tuple[Word, ...] = ()
+    fit: int = 0
 
 
 class Ack(Struct, frozen=True, array_like=True, tag="a"):

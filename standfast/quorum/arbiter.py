@@ -5,10 +5,11 @@
 shared.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
-from standfast.model.records import GONE, MemberRecord
+from standfast.model.records import GONE, MemberRecord, MemberState
+from standfast.model.timing import lapse_ns
 from standfast.model.view import Kept
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.rules import Rules
@@ -19,18 +20,26 @@ class Judgement(StrEnum):
 
     FINE = "fine"  # a majority may be in two-way contact with it
     SILENT = "silent"  # too few hear it: its grants lapse by themselves
-    DEAF = "deaf"  # enough hear it, but it hears too few: it must be told to go, or be refused
+    DEAF = "deaf"  # it hears too few, but so many hear it that not enough grants lapse: it must be told to go
     UNCLEAR = "unclear"  # as deaf, but it was silent until now: it may not have heard the others yet
 
 
-def judge(name: str, hearing: Hearing, majority: int, now_ns: int, *, outlived: bool) -> Judgement:
+def grantless(records: Mapping[str, Kept[MemberRecord]]) -> frozenset[str]:
+    """Members that were evicted or have left: they grant nothing."""
+    return frozenset(name for name, kept in records.items() if kept.record.state in GONE)
+
+
+def judge(
+    name: str, hearing: Hearing, majority: int, now_ns: int, gone: Collection[str] = (), *, outlived: bool
+) -> Judgement:
     """What contact says of a member, as seen by the member that owns `hearing`.
 
-    `outlived`: what is heard of it has for long not come from the incarnation in the store, but from a later start.
+    `gone`: see grantless. `outlived`: what is heard of it has for long not come from the incarnation in the store, but
+    from a later start.
     """
     if outlived:
         return Judgement.SILENT
-    two_way, heard_by = hearing.contacts(name, now_ns)
+    two_way, heard_by = hearing.contacts(name, now_ns, gone)
     if two_way >= majority:
         return Judgement.FINE
     if heard_by < majority:
@@ -41,7 +50,7 @@ def judge(name: str, hearing: Hearing, majority: int, now_ns: int, *, outlived: 
 class Arbiter:
     """Judges all members but `me`."""
 
-    __slots__ = ("_hearing", "_matched", "_me", "_rules")
+    __slots__ = ("_doubts", "_hearing", "_matched", "_me", "_rules")
 
     def __init__(self, me: str, rules: Rules, hearing: Hearing) -> None:
         self._me = me
@@ -49,16 +58,36 @@ class Arbiter:
         self._hearing = hearing
         self._matched: dict[str, tuple[int, int]] = {}
         """By member: the incarnation in the store, and when it was last heard of (or first seen there)."""
+        self._doubts: dict[str, tuple[int, int]] = {}
+        """By member that is in doubt and silent: the ballot, and since when."""
 
     def arbitrate(self, records: Mapping[str, Kept[MemberRecord]], now_ns: int) -> dict[str, Judgement]:
         """A judgement for each member in the store that could still hold a lease."""
+        gone = grantless(records)
         return {
-            name: judge(
-                name, self._hearing, self._rules.majority, now_ns, outlived=self._outlived(name, kept.record, now_ns)
-            )
+            name: self._judge(name, kept, gone, now_ns)
             for name, kept in records.items()
-            if name != self._me and kept.record.state not in GONE
+            if name != self._me and name not in gone
         }
+
+    def _judge(self, name: str, kept: Kept[MemberRecord], gone: Collection[str], now_ns: int) -> Judgement:
+        outlived = self._outlived(name, kept.record, now_ns)
+        judgement = judge(name, self._hearing, self._rules.majority, now_ns, gone, outlived=outlived)
+        if judgement is not Judgement.SILENT or kept.record.state is not MemberState.IN_DOUBT:
+            self._doubts.pop(name, None)
+            return judgement
+        return Judgement.DEAF if self._lingers(name, kept.revision, now_ns) else judgement
+
+    def _lingers(self, name: str, ballot: int, now_ns: int) -> bool:
+        """Whether a doubt lasts for so long that its votes can not be expected any more.
+
+        Those who still hear the member grant it on. Where others are dead, the rest may be too few to evict it.
+        """
+        doubted, since_ns = self._doubts.get(name, (0, 0))
+        if doubted != ballot:
+            self._doubts[name] = (ballot, now_ns)
+            return False
+        return now_ns - since_ns > lapse_ns(self._rules.term_ns) + self._rules.in_doubt_ns
 
     def _outlived(self, name: str, record: MemberRecord, now_ns: int) -> bool:
         known, at_ns = self._matched.get(name, (0, 0))

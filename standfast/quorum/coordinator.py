@@ -11,7 +11,7 @@ from standfast.model.events import EventKind
 from standfast.model.records import BALLOT, Assignment, MemberRecord, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
-from standfast.quorum.arbiter import Arbiter, Judgement
+from standfast.quorum.arbiter import Arbiter, Judgement, grantless
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.overrides import Overrides
@@ -64,9 +64,9 @@ class Coordinator:
                 return name
         return None
 
-    def in_touch(self, now_ns: int) -> bool:
+    def in_touch(self, view: View, now_ns: int) -> bool:
         """Whether this member is in two-way contact with a majority."""
-        return self._hearing.contacts(self._me, now_ns)[0] >= self._rules.majority
+        return self._hearing.contacts(self._me, now_ns, grantless(view.members))[0] >= self._rules.majority
 
     def decide(self, view: View, candidates: dict[str, Candidate], now_ns: int) -> Iterator[Transact]:
         """Every transaction that is due now."""

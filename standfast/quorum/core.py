@@ -101,7 +101,7 @@ class Core:
             and self.grants.settled(now_ns)
             and not self.membership.must_go(self.view)
             and not self.membership.stranger(self.view)
-            and self.coordinator.in_touch(now_ns)
+            and self.coordinator.in_touch(self.view, now_ns)
         )
 
     # ------------------------------------------------------------ step
@@ -181,6 +181,7 @@ class Core:
                 self.rules.revision,
                 self.overrides.words,
             ),
+            lambda: self.hearing.fit(self._leased(now_ns)),
             now_ns,
             self.hearing.pace_ns,
         )
@@ -278,7 +279,7 @@ class Core:
         """
         own = self.membership.own(self.view)
         ballot = self.words.call(own, now_ns) if own is not None else 0
-        if not ballot or self.coordinator.in_touch(now_ns):
+        if not ballot or self.coordinator.in_touch(self.view, now_ns):
             return 0
         return ballot if self.keeper.alive or any(self.keeper.owned(self.view, self.membership.span(self.view))) else 0
 
@@ -292,7 +293,7 @@ class Core:
             now_ns,
             alive=alive,
             owns=bool(self.membership.incarnation) and any(self.keeper.owned(view, span)),
-            in_touch=self.coordinator.in_touch(now_ns),
+            in_touch=self.coordinator.in_touch(self.view, now_ns),
             outwaited=self.grants.outwaited(now_ns),
             overridden=overridden,
             carried=self.membership.heir_of(view) is not None and self.keeper.carried(view, span),
@@ -322,11 +323,15 @@ class Core:
             **self.membership.standing(self.view, now_ns),
         )
 
-    def _candidates(self, now_ns: int) -> dict[str, Candidate]:
+    def _leased(self, now_ns: int) -> dict[str, tuple[str, ...]]:
+        """Members that hold a lease, each by its own fresh word, and what they are unfit for."""
         leased = self.hearing.leased(self.view.members, now_ns)
         if self.leased and not self.membership.leaving and self.membership.may_stay(self.view):
             leased[self.me] = self._unfit
-        return candidates(self.view, leased)
+        return leased
+
+    def _candidates(self, now_ns: int) -> dict[str, Candidate]:
+        return candidates(self.view, self._leased(now_ns), self.hearing.told_of(now_ns))
 
     def _set_alarm(self, now_ns: int) -> None:
         lapses = [at for at in self.grants.lapses(self.view.members) if at > now_ns]
@@ -335,7 +340,7 @@ class Core:
     # ------------------------------------------------------------ orders
 
     def _ordered(self, ticket: int, order: sig.Order, now_ns: int) -> None:
-        found, in_touch = self._candidates(now_ns), self.coordinator.in_touch(now_ns)
+        found, in_touch = self._candidates(now_ns), self.coordinator.in_touch(self.view, now_ns)
         effects = list(self.reception.take(ticket, order, self.view, found, now_ns, in_touch=in_touch))
         self._remember()
         for effect in effects:

@@ -4,7 +4,7 @@ Silence is judged on this member's clock. What nobody reports is taken as contac
 deaf observer condemns nobody. A gap in this member's own attention (it was paused) is not held against others.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from standfast.model.messages import Heartbeat
 from standfast.model.records import MemberRecord
@@ -144,15 +144,28 @@ class Hearing:
         heartbeat = self.fresh(name, now_ns)
         return None if heartbeat is None else heartbeat.hears
 
+    def fit(self, leased: Mapping[str, tuple[str, ...]]) -> int:
+        """Those of them that could run anything, as the bit mask of a heartbeat."""
+        return sum(self._rules.bits[name] for name, unfit in leased.items() if not unfit)
+
+    def told_of(self, now_ns: int) -> set[str]:
+        """Members that this one does not hear, and that others say could run anything."""
+        mask = 0
+        for name in self.peers:
+            heartbeat = self.fresh(name, now_ns)
+            mask |= 0 if heartbeat is None else heartbeat.fit
+        return {name for name in self.peers if mask & self._rules.bits[name] and not self.hears(name, now_ns)}
+
     def heard_by(self, name: str, now_ns: int) -> bool:
         """Whether that member says that it hears this one."""
         ears = self.ears(name, now_ns)
         return ears is not None and bool(ears & self._rules.bits[self._me])
 
-    def contacts(self, name: str, now_ns: int) -> tuple[int, int]:
+    def contacts(self, name: str, now_ns: int, gone: Collection[str] = ()) -> tuple[int, int]:
         """How many members are in two-way contact with `name`, and how many hear it at least; itself included.
 
-        A member whose word is not fresh counts as hearing it, unless it is this member itself that misses it.
+        A member whose word is not fresh counts as hearing it, unless it is this member itself that misses it. One that
+        is `gone` grants nothing; it counts only when it is known to hear a majority itself, and so can join again.
         """
         bit = self._rules.bits[name]
         own_ears = self.ears(name, now_ns)
@@ -161,6 +174,8 @@ class Hearing:
             if other == name:
                 continue
             ears = self.ears(other, now_ns)
+            if other in gone and (ears is None or ears.bit_count() < self._rules.majority):
+                continue
             if ears is not None and not ears & bit:
                 continue
             heard_by += 1

@@ -4,7 +4,7 @@ The comparison is `RUNGS`, from the top; the first difference decides. Nothing i
 queue managers that have no living owner, or that must leave theirs.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -18,13 +18,14 @@ ALL = "*"
 class Candidate:
     """A data member that holds a lease, as the chooser sees it.
 
-    `unfit`: what it could not run; `quarantined`: it lost its lease too often.
+    `unfit`: what it could not run; `quarantined`: it lost its lease too often; `told`: it is not heard, others say so.
     """
 
-    __slots__ = ("load", "name", "quarantined", "unfit")
+    __slots__ = ("load", "name", "quarantined", "told", "unfit")
 
-    def __init__(self, name: str, unfit: Iterable[str], *, quarantined: bool = False) -> None:
+    def __init__(self, name: str, unfit: Iterable[str], *, quarantined: bool = False, told: bool = False) -> None:
         self.name = name
+        self.told = told
         self.unfit = frozenset(unfit)
         self.quarantined = quarantined
         self.load = 0
@@ -32,13 +33,14 @@ class Candidate:
     @property
     def sound(self) -> bool:
         """Whether nothing speaks against it, so that something may even be moved there without need."""
-        return not self.quarantined
+        return not self.quarantined and not self.told
 
 
 class Rung(StrEnum):
     """The steps of the comparison."""
 
     NOT_IN_QUARANTINE = "not_in_quarantine"  # a member in quarantine is the last resort, better than none
+    HEARD = "heard"  # by its own word; one that only others hear comes after those who are
     PREFERENCE = "preference"  # the queue manager's own order; who is not in it comes after those who are
     FEWEST = "fewest"  # queue managers there already
     NAME = "name"
@@ -51,6 +53,7 @@ class _Question(NamedTuple):
 
 RUNGS: dict[Rung, Callable[[_Question], int | str]] = {
     Rung.NOT_IN_QUARANTINE: lambda q: q.candidate.quarantined,
+    Rung.HEARD: lambda q: q.candidate.told,
     Rung.PREFERENCE: lambda q: q.preferred.get(q.candidate.name, len(q.preferred)),
     Rung.FEWEST: lambda q: q.candidate.load,
     Rung.NAME: lambda q: q.candidate.name,
@@ -58,17 +61,21 @@ RUNGS: dict[Rung, Callable[[_Question], int | str]] = {
 """The smaller answer wins."""
 
 
-def candidates(view: View, leased: Mapping[str, tuple[str, ...]]) -> dict[str, Candidate]:
-    """Members that may be given something: data, online, not drained, with a lease. `leased`: name -> unfit list."""
+def candidates(view: View, leased: Mapping[str, tuple[str, ...]], told: Collection[str] = ()) -> dict[str, Candidate]:
+    """Members that may be given something: data, online, not drained, with a lease.
+
+    `leased`: name -> unfit list, by their own word; `told`: others that could run anything, by the word of those who
+    hear them. Between members that lost each other this is what lets one hand over to the other, and act for it.
+    """
     drained = view.orders.record.drained
     found = {
-        name: Candidate(name, leased[name], quarantined=kept.record.quarantined)
+        name: Candidate(name, leased.get(name, ()), quarantined=kept.record.quarantined, told=name not in leased)
         for name, kept in view.members.items()
         if kept.record.role is Role.DATA
         and kept.record.state is MemberState.ONLINE
-        and name in leased
+        and (name in leased or name in told)
         and name not in drained
-        and ALL not in leased[name]
+        and ALL not in leased.get(name, ())
     }
     for kept_assignment in view.assignments.values():
         owner = found.get(kept_assignment.record.owner or "")

@@ -10,7 +10,7 @@ from standfast.model.messages import Heartbeat
 from standfast.quorum.rules import Rules
 
 Said = tuple[object, ...]
-"""The fields of a heartbeat that others decide by: the incarnation, and all from `hears` to `settings`."""
+"""The fields of a heartbeat whose change is said at once: the incarnation, and all from `hears` to `settings`."""
 
 
 class Voice:
@@ -36,8 +36,13 @@ class Voice:
         if 0 < interval_ns < self.beat_at_ns - now_ns:
             self.beat_at_ns = now_ns
 
-    def heartbeat(self, said: Said, now_ns: int, pace_ns: Callable[[int], int]) -> Heartbeat | None:
-        """The heartbeat to send now; None while none is due and nothing is new. `pace_ns`: time until the next one."""
+    def heartbeat(
+        self, said: Said, fit: Callable[[], int], now_ns: int, pace_ns: Callable[[int], int]
+    ) -> Heartbeat | None:
+        """The heartbeat to send now; None while none is due and nothing is new. `pace_ns`: time until the next one.
+
+        What it says of others (`fit`) is never news: they say it themselves to all who hear them.
+        """
         if now_ns < self.beat_at_ns and said == self._said:
             return None
         self._said = said
@@ -45,7 +50,7 @@ class Voice:
         self._seq += 1
         rules = self._rules
         incarnation, *rest, overrides = said
-        words = (*rest, rules.interval_ns, overrides)
+        words = (*rest, rules.interval_ns, overrides, fit())
         return Heartbeat(self._me, incarnation, self._process, self._seq, now_ns, rules.term_ns, *words)  # type: ignore[arg-type]
 
 
@@ -64,4 +69,5 @@ def same(before: Heartbeat, after: Heartbeat) -> bool:
         and before.isolated == after.isolated
         and before.settings == after.settings
         and before.overrides == after.overrides
+        and before.fit == after.fit
     )

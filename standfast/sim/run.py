@@ -31,8 +31,12 @@ QUIET_REVISIONS = 6
 """Changes of the store that are still allowed in that time, beside one for each machine whose losses are forgotten."""
 
 
-FATES = ("dead", "cut off", "deaf", "mute", "well")
-"""What may become of the machines that are not needed when the others are healed."""
+FATES = ("dead", "cut off", "deaf", "mute", "torn", "well")
+"""What may become of the machines that are not needed when the others are healed.
+
+One at most is torn: cut off from some of the others. It must be a member. Not provided for are a namesake, whose word
+would pass for the member's, and that nobody knows whom those hear whom it does not hear itself.
+"""
 
 
 class Outcome(Struct, kw_only=True):
@@ -155,10 +159,13 @@ class Stage:
         self.network.filtered.clear()
         if rng.choice([True, False]):
             self.around.disk.unstick({m.id for m in self.machines})
+        torn = False
         for machine in self.machines:
             if machine.id in core:
                 continue
             fate = rng.choice(FATES) if machine.id == machine.name else "dead"
+            if fate == "torn" and (self.faults.foreign(machine) or torn):
+                fate = "dead"
             world.say("fault", f"{machine.id} is {fate} from now on")
             world.coverage[f"fate of the rest: {fate}"] += 1
             around = self.faults.around_of(machine.id)
@@ -166,6 +173,11 @@ class Stage:
                 machine.power_off()
             elif fate == "well":
                 well.add(machine.id)
+            elif fate == "torn":
+                torn = True
+                well.add(machine.id)
+                for name in rng.sample(sorted(core), rng.randint(1, len(core) - 1)):
+                    self.network.cut |= self.faults.both(machine.id, name)
             else:
                 self.network.cut |= {p for p in around if fate == "cut off" or p[fate == "deaf"] == machine.id}
                 machine.resume()

@@ -282,3 +282,41 @@ def test_the_majority_is_lost_and_everything_stops_in_time():
     play.return_of("w").wait(4 * TERM_S)
     assert play.owner() == "a"
     play.ends()
+
+
+def test_a_hand_over_to_a_member_that_the_owner_does_not_hear():
+    """Found on a real cluster: the witness took the order, and the owner dropped a target that it does not hear.
+
+    The owner goes by the word of those who hear it.
+    """
+    play = Play("hand_over_to_an_unheard_member").settled().cut("ab").wait(TERM_S)
+    play.order(sig.Move("q0", "b")).wait(TERM_S)
+    assert play.owner() == "b"
+    play.order(sig.Drain("b", on=True)).wait(TERM_S)
+    assert play.owner() == "a"
+    assert not play.said("qm_move_abandoned")
+    play.ends()
+
+
+def test_a_coordinator_that_does_not_hear_the_one_that_could_take_over():
+    """Found by thinking of the former: a and c are lost, and v, which acts, hears of b only through w."""
+    play = Play("heir_known_by_hearsay", members=5).settled()
+    play.order(sig.Drain("c", on=True)).wait(TERM_S).cut("vb").wait(TERM_S).die("a").wait(2 * TERM_S)
+    assert play.said("v asks to evict:a")
+    assert play.owner() == "b"
+    play.ends()
+
+
+def test_the_dead_do_not_vouch_for_an_owner():
+    """Found by the simulator: w was dead and evicted, and still counted as one that may hear the owner.
+
+    So the owner, left with c alone, stopped, and nobody took over. And c, which hears it, grants it on: two voters are
+    too few, so that a doubt which does not end becomes an order to go, and c refuses it.
+    """
+    play = Play("the_dead_do_not_vouch", members=5).settled().die("w").wait(2 * TERM_S)
+    assert play.state("w") is MemberState.EVICTED
+    play.cut("ab", "av").wait(3 * TERM_S)
+    assert play.said("member_told_to_go a")
+    assert play.state("a") is MemberState.EVICTED
+    assert play.owner() == "b"
+    play.ends()

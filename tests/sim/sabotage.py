@@ -383,6 +383,28 @@ SABOTAGES = (
         (Edit("quorum/failback.py", " and name not in a.shunned", ""),),
     ),
     Sabotage(
+        "the dead vouch for a member",
+        (
+            Edit(
+                "quorum/hearing.py",
+                "            if other in gone and (ears is None or ears.bit_count() < self._rules.majority):",
+                "            if False:",
+            ),
+        ),
+        members=5,
+    ),
+    Sabotage(
+        "a doubt is waited for without end",
+        (
+            Edit(
+                "quorum/arbiter.py",
+                "return Judgement.DEAF if self._lingers(name, kept.revision, now_ns) else judgement",
+                "return judgement",
+            ),
+        ),
+        members=5,
+    ),
+    Sabotage(
         "what was told is not counted",
         (Edit("quorum/transactions.py", "told = kept.record.told + len(events)", "told = kept.record.told"),),
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from standfast.member.control_protocol import Drain, Freeze, Thaw, Undrain
+from standfast.member.control_protocol import Drain, Freeze, Move, Thaw, Undrain
 from standfast.model.events import EventKind
 from standfast.model.timing import NS_PER_MS
 from standfast.quorum.signals import Verdict
@@ -172,3 +172,22 @@ async def test_what_can_run_nowhere_else_waits_for_its_owner(cluster: Stage, kee
         scene.heal()
         await cluster.lab.until_running(QM, on=owner)
         assert await cluster.order(Undrain(other)) is Verdict.DONE
+
+
+@pytest.mark.parametrize("order", ["move", "drain"])
+async def test_a_hand_over_between_members_that_do_not_hear_each_other(cluster: Stage, keep, order: str) -> None:
+    """Both reach the witness and the store; each knows of the other by the word of the witness."""
+    owner = await cluster.owner()
+    other = cluster.other(owner)
+    async with cluster.scene(keep) as scene:
+        scene.between([owner], [other])
+        await cluster.until_silent(owner, other)
+        if order == "move":
+            assert await cluster.order(Move(QM, other), by=owner) is Verdict.DONE
+        else:
+            assert await cluster.order(Drain(owner), by=cluster.witness) is Verdict.DONE
+        await cluster.lab.until_running(QM, on=other)
+        if order == "drain":
+            assert await cluster.order(Undrain(owner), by=cluster.witness) is Verdict.DONE
+    assert scene.measured.moves == 1
+    assert scene.measured.outage_ms <= cluster.lab.cluster.timing.term_ms
