@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from standfast.cli.explain import ends_markdown, events_markdown, refusals_markdown
+from standfast.managers.ibmmq_words import STATUSES, STRMQM
 from standfast.managers.ocf_agent import CODES, SERVES, STARTED, STOPPED
 from standfast.managers.registry import DRIVERS
 from standfast.model.timing import PROFILES
@@ -49,9 +50,27 @@ def ocf_codes() -> str:
     return "\n".join(lines) + "\n"
 
 
+def mq_codes() -> str:
+    """Return codes of strmqm."""
+    lines = ["| `strmqm` | meaning | start |", "|---:|---|---|"]
+    lines += [
+        f"| {code} | {m.meaning} | {'good' if m.good else f'failed: `exit_{code}`'} |" for code, m in STRMQM.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def mq_statuses() -> str:
+    """Status words of dspmq."""
+    lines = ["| `dspmq -n` | taken as |", "|---|---|"]
+    lines += [f"| {word} | {means} |" for word, means in STATUSES.items()]
+    return "\n".join(lines) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "profiles": profiles,
     "drivers": drivers,
+    "mq_codes": mq_codes,
+    "mq_statuses": mq_statuses,
     "ocf_codes": ocf_codes,
     "events": events_markdown,
     "ends": ends_markdown,

@@ -8,13 +8,14 @@ import difflib
 
 from standfast.errors import ClusterFileError
 from standfast.managers.command import Command
+from standfast.managers.ibmmq import IbmMq
 from standfast.managers.mosquitto import Mosquitto
 from standfast.managers.nats import Nats
 from standfast.managers.ocf import Ocf
 from standfast.managers.systemd import Systemd
 from standfast.ports import QueueManager
 
-_ALL: tuple[QueueManager, ...] = (Command(), Mosquitto(), Nats(), Ocf(), Systemd())
+_ALL: tuple[QueueManager, ...] = (Command(), IbmMq(), Mosquitto(), Nats(), Ocf(), Systemd())
 DRIVERS: dict[str, QueueManager] = {one.kind: one for one in _ALL}
 
 

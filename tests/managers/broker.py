@@ -24,6 +24,7 @@ from standfast.managers.registry import DRIVERS
 from standfast.member.processes import Cgroup, cgroup_at
 from standfast.member.warden_reports import TendedOrder
 from standfast.ports import STATUS_FILE, Launch, NotReady, Place, QueueManager
+from tests.standins import ibmmq
 from tests.standins.running import stand_in
 
 ADDRESS = "127.0.42.1"
@@ -86,8 +87,23 @@ def systemd_options(place: Place) -> dict[str, object]:
     }
 
 
+def ibmmq_options(place: Place) -> dict[str, object]:
+    """Stand-ins for IBM MQ's programs, as one machine has them."""
+    base = place.run_dir / "mqm"
+    if not base.exists():
+        ibmmq.install(base)
+    return {
+        "queue_manager": f"QM{place.port}",
+        "installation": str(base),
+        "run_as": "",
+        "create": True,
+        "status_every_s": 0.1,
+    }
+
+
 OPTIONS: dict[str, Callable[[Place], dict[str, object]]] = {
     "command": command_options,
+    "ibmmq": ibmmq_options,
     "ocf": ocf_options,
     "systemd": systemd_options,
 }
@@ -195,16 +211,16 @@ def _state(pid: int) -> str:
         return "X"
 
 
-def _argv(launch: Launch, place: Place, environment: dict[str, str]) -> tuple[str, ...]:
+def _argv(launch: Launch, place: Place, environment: dict[str, str], stop_s: float) -> tuple[str, ...]:
     if launch.tended is None:
         return launch.argv
-    order = TendedOrder(how=launch.tended, stop_s=10.0, hurry_s=1.0, status_file=str(place.run_dir / STATUS_FILE))
+    order = TendedOrder(how=launch.tended, stop_s=stop_s, hurry_s=1.0, status_file=str(place.run_dir / STATUS_FILE))
     told = json.dumps([launch.argv, environment, msgspec.to_builtins(order)])
     return (sys.executable, "-I", "-S", "-c", _MINDER, str(Path(standfast.__file__).parents[1]), told)
 
 
 @asynccontextmanager
-async def started(driver: QueueManager, place: Place) -> AsyncIterator[Broker]:
+async def started(driver: QueueManager, place: Place, stop_s: float = 10.0) -> AsyncIterator[Broker]:
     launch = driver.launch(place)
     for name, text in {**launch.files, STATUS_FILE: "{}"}.items():
         (place.run_dir / name).write_text(text)
@@ -214,7 +230,7 @@ async def started(driver: QueueManager, place: Place) -> AsyncIterator[Broker]:
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": "/"} | launch.env
     with (place.run_dir / "output").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *_argv(launch, place, environment), env=environment, cwd=place.run_dir, stdout=output, stderr=output
+            *_argv(launch, place, environment, stop_s), env=environment, cwd=place.run_dir, stdout=output, stderr=output
         )
     broker = Broker(driver, place, process, launch)
     try:

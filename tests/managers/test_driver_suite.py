@@ -152,6 +152,7 @@ async def test_tells_its_version(manager: QueueManager, tmp_path: Path) -> None:
 def test_says_what_an_acknowledgement_is_worth() -> None:
     assert {kind: one.durability for kind, one in DRIVERS.items()} == {
         "command": Durability.UNKNOWN,
+        "ibmmq": Durability.SYNCED,
         "nats": Durability.SYNCED,
         "ocf": Durability.UNKNOWN,
         "systemd": Durability.UNKNOWN,

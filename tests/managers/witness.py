@@ -1,5 +1,6 @@
 """Stores and reads back messages with the usual client library of each broker: an independent witness of its data."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import aiomqtt
@@ -56,7 +57,29 @@ async def _stored_mqtt(place: Place, count: int) -> list[bytes]:
 
 
 _NATS = Witness(_store_nats, _stored_nats)
+
+
+async def _talk_mq(place: Place, lines: list[bytes], answers: int) -> list[bytes]:
+    reader, writer = await asyncio.open_connection(place.address, place.port)
+    found = []
+    for line in lines:
+        writer.write(line + b"\n")
+        found += [(await reader.readline()).rstrip(b"\n") for _ in range(answers)]
+    writer.close()
+    return found
+
+
+async def _store_mq(place: Place, messages: list[bytes]) -> None:
+    """What the stand-in's port speaks: see `tests/standins/ibmmq.py`."""
+    assert set(await _talk_mq(place, [b"PUT " + message for message in messages], 1)) == {b"OK"}
+
+
+async def _stored_mq(place: Place, count: int) -> list[bytes]:
+    return await _talk_mq(place, [b"GET %d" % count], count)
+
+
 WITNESSES = {
+    "ibmmq": Witness(_store_mq, _stored_mq),
     "command": _NATS,
     "nats": _NATS,
     "ocf": _NATS,

@@ -17,7 +17,7 @@ from standfast.member.minder import EXIT_NOTHING_LEFT, EXIT_SAYS_STOPPED, EXIT_S
 from standfast.member.minder_plan import Ladder, Stage
 from standfast.member.warden_protocol import Cause
 from standfast.member.warden_reports import Exited, Launched, LaunchOrder, TendedOrder
-from standfast.ports import STATUS_FILE, Observed, StopStage, Tended, boottime_ns
+from standfast.ports import STATUS_FILE, StopStage, Tended, boottime_ns
 from standfast.storage.directory import LOCK_FILE
 from tests.member import warden_stage
 from tests.member.test_warden_lease import CHECKOUT, DAEMON
@@ -47,12 +47,6 @@ def order(stage: warden_stage.Stage, plan: tuple[str, ...] = BACKGROUND, **how) 
 
 def shell(script: str) -> tuple[str, ...]:
     return ("/bin/sh", "-c", script)
-
-
-def observed(stage: warden_stage.Stage) -> Observed:
-    with contextlib.suppress(FileNotFoundError):
-        return msgspec.json.decode((stage.place("orders") / STATUS_FILE).read_bytes(), type=Observed)
-    return Observed()
 
 
 def opened(pid: int) -> list[str]:
@@ -116,9 +110,9 @@ async def test_what_it_leaves_holds_the_lock_and_its_other_commands_do_not(stage
     listing = "ls -l /proc/self/fd; exit 0"
     await in_background(stage, status=shell(listing))
     assert any(path.endswith(LOCK_FILE) for path in opened(stage.beat("detached")[0]))
-    await until(lambda: observed(stage).code == 0)
-    assert "pipe" in observed(stage).output
-    assert LOCK_FILE not in observed(stage).output
+    await until(lambda: stage.observed().code == 0)
+    assert "pipe" in stage.observed().output
+    assert LOCK_FILE not in stage.observed().output
 
 
 async def test_its_end_is_the_end_of_its_last_process(stage: warden_stage.Stage):
@@ -202,7 +196,7 @@ async def test_a_stop_command_that_works_ends_it_cleanly(stage: warden_stage.Sta
 async def test_one_that_says_it_stopped_but_left_children_is_over_and_they_are_killed(stage: warden_stage.Stage):
     status = shell("if [ -e crashed ]; then exit 4; else exit 0; fi")
     await in_background(stage, status=status, stopped=(4,), every_s=0.05)
-    await until(lambda: observed(stage).code == 0)
+    await until(lambda: stage.observed().code == 0)
     (stage.place("orders") / "crashed").touch()
     exited = await stage.report(Exited)
     assert (exited.exit_code, exited.cause) == (EXIT_SAYS_STOPPED, Cause.ITSELF)
@@ -210,19 +204,21 @@ async def test_one_that_says_it_stopped_but_left_children_is_over_and_they_are_k
 
 
 async def test_a_status_command_that_hangs_is_killed_and_counts_as_no_answer(stage: warden_stage.Stage):
-    await in_background(stage, status=shell("sleep 60"), deadline_s=0.1)
-    await until(lambda: observed(stage).output)
-    assert observed(stage).code is None
+    await in_background(stage, status=shell("echo $$ >asking; sleep 60"), deadline_s=0.1)
+    await until(lambda: stage.observed().output)
+    assert stage.observed().code is None
+    first = int((stage.place("orders") / "asking").read_text())
+    await until(lambda: not alive(first))
     assert sorted(stage.living()) == ["child", "detached"]
 
 
 async def test_the_last_answer_does_not_outlive_it(stage: warden_stage.Stage):
     await in_background(stage, status=shell("exit 0"))
-    await until(lambda: observed(stage).code == 0)
+    await until(lambda: stage.observed().code == 0)
     for name in ("child", "detached"):
         os.kill(stage.beat(name)[0], signal.SIGKILL)
     await stage.report(Exited)
-    assert observed(stage).code is None
+    assert stage.observed().code is None
 
 
 async def test_commands_run_as_the_user_that_the_plan_names():

@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
+
 import standfast
 from standfast.member import warden_client
 from standfast.member.processes import start_ticks
 from standfast.member.warden_client import Warden, clear
 from standfast.member.warden_reports import ClaimOrder, Launched, LaunchOrder, NotUnderstood, Refused, Report
-from standfast.ports import boottime_ns
+from standfast.ports import STATUS_FILE, Observed, boottime_ns
 
 MS = 1_000_000
 NOBODY = 65534
@@ -153,6 +155,12 @@ class Stage:
             pid, moment = (self.place(qm) / name).read_text().split()
             return int(pid), int(moment)
         return None
+
+    def observed(self, qm: str = "orders") -> Observed:
+        """What the status command of one that is tended answered last."""
+        with contextlib.suppress(FileNotFoundError):
+            return msgspec.json.decode((self.place(qm) / STATUS_FILE).read_bytes(), type=Observed)
+        return Observed()
 
     def living(self, qm: str = "orders") -> list[str]:
         beats = {name: self.beat(name, qm) for name in ("main", "child", "detached")}

@@ -1,7 +1,6 @@
 """A stand-in for systemd that runs, and the units that tests give it."""
 
 import atexit
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from tests.standins import systemd
 class StandIn:
     """One server in a directory of its own, outside of every queue manager's processes."""
 
-    def __init__(self, **environment: str) -> None:
+    def __init__(self) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="standfast-test-"))
         self.runtime = self.base / "run"
         for name in ("units", "run"):
@@ -24,9 +23,7 @@ class StandIn:
         self.systemctl = self.base / "systemctl"
         self.systemctl.write_text(f"#!{sys.executable} -IS\n" + Path(systemd.__file__).read_text())
         self.systemctl.chmod(0o755)
-        self._server = subprocess.Popen(
-            [sys.executable, "-I", "-S", systemd.__file__, "serve", str(self.base)], env={**os.environ, **environment}
-        )
+        self._server = subprocess.Popen([sys.executable, "-I", "-S", systemd.__file__, "serve", str(self.base)])
         while not (self.base / "socket").exists():
             assert self._server.poll() is None
             time.sleep(0.005)
@@ -38,6 +35,10 @@ class StandIn:
 
     def ask(self, *words: str) -> str:
         return subprocess.run([self.systemctl, *words], check=False, capture_output=True, text=True).stdout.strip()
+
+    def jobs(self) -> bool:
+        """Whether a start has been asked for that has not come to anything yet."""
+        return any(self.base.glob("job-*"))
 
     def close(self) -> None:
         self._server.kill()

@@ -5,7 +5,7 @@ As little as the driver `systemd` needs, as systemctl(1), systemd.unit(5) and sy
 - `show --property A,B UNIT`, `daemon-reload`, `reset-failed`, `start`, `stop`, `is-active`, `is-system-running`,
   `--version`, with their exit codes (is-active: 3 when inactive; start: 0 when a condition is not met, 5 not loaded);
 - units and drop-ins are read at daemon-reload (the first time by themselves), not when they change;
-- ConditionPathExists is looked at when the start job runs; SLOW_S in the environment of the server delays that;
+- ConditionPathExists is looked at when the start job runs: not while DIR/hold exists, as in a busy process 1;
 - processes are children of the server, in a cgroup of their own below Slice=; Restart=always is obeyed;
 - stop sends SIGTERM, and SIGKILL after TimeoutStopSec.
 
@@ -79,7 +79,11 @@ class Unit:
     def start(self) -> int:
         if not self.loaded:
             return 5
-        time.sleep(float(os.environ.get("SLOW_S", "0")))
+        job = self.base / f"job-{self.name}"
+        job.touch()
+        while (self.base / "hold").exists():
+            time.sleep(0.002)
+        job.unlink()
         condition = self.settings.get("ConditionPathExists")
         if self.process or (condition and not Path(condition).exists()):
             return 0
