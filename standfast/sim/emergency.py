@@ -67,6 +67,7 @@ class Emergency(Operators):
                 machine.power_off()
             else:
                 self.around.network.cut |= self.around_of(machine.id)
+                self.around.disk.stuck.add(machine.id)
         self.world.say("fault", f"gone: {' '.join(m.id for m in gone)}; left: {ordered.id}")
         self.later(int(self.term_ns * rng.uniform(1.2, 2.5)), self._order_to_run, ordered, gone, TRIES)
 
@@ -102,6 +103,7 @@ class Emergency(Operators):
     def _return(self, machine: Machine, ordered: Machine, apart: bool) -> None:
         """It is back, `apart`: without a way to the ordered member for a while; at times after a restart."""
         rng, network = self.world.rng, self.around.network
+        self.around.disk.unstick({machine.id})
         if apart:
             self.cut(self.both(machine.id, ordered.id), self.span() + self.span())
             self.heal(self.around_of(machine.id) - self.both(machine.id, ordered.id))
