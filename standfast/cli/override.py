@@ -31,7 +31,7 @@ The other members will no longer keep {member}'s queue managers free for it, and
 If {member} still runs them, both do. Make sure first that its machine is switched off and stays off."""
 
 
-@click.group(short_help="Run one data member without a majority.")
+@click.group(short_help="Run one data member without a majority.", epilog=example("standfast override show"))
 def override() -> None:
     """Run one data member without a majority: the last resort when the others are gone.
 
