@@ -12,8 +12,10 @@ from standfast.sim.machine import Machine
 from standfast.sim.operators import Operators
 
 TRIES = 6
+FAR_TERMS = 8
+"""So long a majority out of reach has to get a lease, decide and start."""
 ENDED_BY_HAND = 0.3
-APART = (0.0, 0.3, 1.0)
+APART = (0.0, 0.3, 1.0, 1.0)
 """How many of those who return have no way to the ordered member at first; when all: a majority out of its reach."""
 
 
@@ -105,7 +107,7 @@ class Emergency(Operators):
         rng, network = self.world.rng, self.around.network
         self.around.disk.unstick({machine.id})
         if apart:
-            self.cut(self.both(machine.id, ordered.id), self.span() + self.span())
+            self.cut(self.both(machine.id, ordered.id), self.span() + rng.choice([0, 1, FAR_TERMS]) * self.term_ns)
             self.heal(self.around_of(machine.id) - self.both(machine.id, ordered.id))
         else:
             self.heal(self.around_of(machine.id) & network.cut)
