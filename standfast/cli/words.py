@@ -89,6 +89,12 @@ RUN_STATES: dict[RunState, str] = {
 }
 
 NOTICES: dict[NoticeKind, Words] = {
+    NoticeKind.OVERRIDE: Words(
+        "OVERRIDE",
+        Level.PROBLEM,
+        "an operator ordered it to run without a majority",
+        "`standfast override show` says how it ends; keep the other data members off till then",
+    ),
     NoticeKind.STORE_VERSION: Words(
         "store version", Level.NOTE, "this release of etcd has known defects", "`standfast check` explains them"
     ),

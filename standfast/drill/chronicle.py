@@ -104,8 +104,8 @@ class Chronicle:
         epochs = [int(str(line.fields["epoch"])) for line in log if self._is(line, EventKind.QM_ASSIGNED)]
         if any(later <= earlier for earlier, later in pairwise(epochs)):
             found.append(f"The epochs of {self._qm} did not grow with each change of owner: {epochs}.")
-        told = Counter((line.revision, line.kind, line.subject) for line in log)
-        doubled = [f"{kind} {subject}" for (_, kind, subject), times in told.items() if times > 1]
+        told = Counter((line.revision, line.kind, line.subject, *line.fields.items()) for line in log)
+        doubled = [f"{kind} {subject}" for (_, kind, subject, *_), times in told.items() if times > 1]
         if doubled:
             found.append(f"Events stand in the log more than once: {', '.join(doubled)}.")
         return found

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from standfast.member.report import StatusReport
 from standfast.member.snapshot import Snapshot
+from standfast.model.override import Override, Word
 from standfast.quorum.can_stop import Safety
 from standfast.quorum.signals import Verdict
 
@@ -90,9 +91,51 @@ class Restart(Struct, frozen=True, tag_field="do", tag="restart"):
     check: bool = False
 
 
-ORDERS = (Move, Drain, Undrain, Clear, Freeze, Thaw, Restart)
+class GrantOverride(Struct, frozen=True, kw_only=True, tag_field="do", tag="grant_override"):
+    """Let the asked member run without a majority; answered by OrderResult.
+
+    Attributes:
+        cluster: its name.
+        reason: why.
+        queue_managers: which; empty for all.
+        dry: only say what the answer would be.
+    """
+
+    cluster: str
+    reason: str
+    queue_managers: tuple[str, ...] = ()
+    dry: bool = False
+
+
+class EndOverride(Struct, frozen=True, tag_field="do", tag="end_override"):
+    """End the override of a member; answered by OrderResult."""
+
+    member: str
+
+
+class ShowOverride(Struct, frozen=True, tag_field="do", tag="show_override"):
+    """What the asked member knows of overrides; answered by OverrideReport."""
+
+
+ORDERS = (Move, Drain, Undrain, Clear, Freeze, Thaw, Restart, GrantOverride, EndOverride)
 """Requests that change something."""
-Request = Hello | Status | Events | Move | Drain | Undrain | Clear | CanStop | Freeze | Thaw | TakeSnapshot | Restart
+Request = (
+    Hello
+    | Status
+    | Events
+    | Move
+    | Drain
+    | Undrain
+    | Clear
+    | CanStop
+    | Freeze
+    | Thaw
+    | TakeSnapshot
+    | Restart
+    | GrantOverride
+    | EndOverride
+    | ShowOverride
+)
 
 # ---------------------------------------------------------------- answers
 
@@ -109,6 +152,26 @@ class OrderResult(Struct, frozen=True, tag_field="is", tag="order_result"):
     """How an order ended. Done means that it stands in the store, not that it is carried out."""
 
     verdict: Verdict
+
+
+class OverrideReport(Struct, frozen=True, kw_only=True, tag_field="is", tag="override"):
+    """What a member knows of overrides.
+
+    Attributes:
+        cluster: name of the cluster.
+        member: that answers.
+        own: its own, until the store holds its end; None when there is none.
+        words: the newest word on each member that ever had one.
+        grantable: what would be answered to an order now.
+        wait_ms: how long another data member's lease may still last, as far as the member knows; 0: none does.
+    """
+
+    cluster: str
+    member: str
+    own: Override | None
+    words: tuple[Word, ...]
+    grantable: Verdict
+    wait_ms: int
 
 
 class SafetyReport(Struct, frozen=True, tag_field="is", tag="safety"):
@@ -173,4 +236,15 @@ class Failed(Struct, frozen=True, tag_field="is", tag="failed"):
     message: str
 
 
-Response = Welcome | OrderResult | SafetyReport | RestartReport | EventLine | End | Failed | StatusReport | Snapshot
+Response = (
+    Welcome
+    | OrderResult
+    | SafetyReport
+    | RestartReport
+    | EventLine
+    | End
+    | Failed
+    | StatusReport
+    | Snapshot
+    | OverrideReport
+)

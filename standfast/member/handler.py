@@ -1,5 +1,6 @@
 """Answers the operators of this member: reports, events, and orders passed on to the core."""
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 from standfast.errors import StoreError, UsageError
@@ -9,9 +10,11 @@ from standfast.member.control_protocol import (
     CanStop,
     Clear,
     Drain,
+    EndOverride,
     EventLine,
     Events,
     Freeze,
+    GrantOverride,
     Hello,
     Move,
     OrderResult,
@@ -20,6 +23,7 @@ from standfast.member.control_protocol import (
     Restart,
     RestartReport,
     SafetyReport,
+    ShowOverride,
     Status,
     TakeSnapshot,
     Thaw,
@@ -34,12 +38,14 @@ from standfast.quorum import signals as sig
 from standfast.quorum.can_stop import can_stop
 from standfast.stores.ledger import Ledger
 
+NS_PER_MS = 1_000_000
 PAGE = 500
 LOOK_AGAIN_S = 5.0
 """How long a follower waits at most before the log is read again, should no watch have woken it."""
 
 _ORDERS: dict[type, Callable[..., sig.Order]] = {
     Move: lambda r: sig.Move(r.qm, r.to),
+    EndOverride: lambda r: sig.EndOverride(r.member),
     Drain: lambda r: sig.Drain(r.member, on=True),
     Undrain: lambda r: sig.Drain(r.member, on=False),
     Clear: lambda r: sig.Clear(r.member),
@@ -68,8 +74,13 @@ class MemberHandler:
         self._order = order
         self._restart = restart
 
-    async def handle(self, request: Request, actor: Actor) -> Response:  # noqa: ARG002 - the server logs the actor
+    async def handle(self, request: Request, actor: Actor) -> Response:
         """Answer everything but Events; raises UsageError for a member that does not exist."""
+        if isinstance(request, GrantOverride):
+            return OrderResult(await self._order(_grant(request, str(actor))))
+        if isinstance(request, ShowOverride):
+            dry = GrantOverride(cluster=self._cluster.name, reason="", dry=True)
+            return self._reporter.override(await self._order(_grant(dry, "")))
         if type(request) in _ORDERS:
             return OrderResult(await self._order(_ORDERS[type(request)](request)))
         if isinstance(request, Restart):
@@ -118,6 +129,17 @@ class MemberHandler:
             if not patient:
                 raise
         return found
+
+
+def _grant(request: GrantOverride, by: str) -> sig.GrantOverride:
+    return sig.GrantOverride(
+        cluster=request.cluster,
+        reason=request.reason,
+        by=by,
+        at_unix_ms=time.time_ns() // NS_PER_MS,
+        queue_managers=request.queue_managers,
+        dry=request.dry,
+    )
 
 
 def _by_time(stored: list[EventLine], local: list[EventLine]) -> Iterator[EventLine]:

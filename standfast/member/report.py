@@ -114,6 +114,7 @@ class StoreReport(Struct, frozen=True, kw_only=True):
 class NoticeKind(StrEnum):
     """What only the answering member can know and a person should see."""
 
+    OVERRIDE = "override"  # an override is in force, or not over yet
     STORE_VERSION = "store_version"  # the etcd has known defects; see `detail`
     STORE_SERVER = "store_server"  # the etcd of a member that is up does not serve; see `detail`
     STORE_FULL = "store_full"  # its quota is used up: it refuses writes until an operator makes room

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from standfast.managers.registry import DRIVERS
+from standfast.member.control_protocol import OverrideReport
 from standfast.member.report import MemberReport, Notice, NoticeKind, QueueManagerReport, StatusReport, StoreReport
 from standfast.member.snapshot import Snapshot, take
 from standfast.member.warden_protocol import WatchdogState
-from standfast.model.cluster import Cluster, MemberSpec
+from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec
+from standfast.model.override import Stance
 from standfast.model.records import Assignment
 from standfast.ports import LinkCounters, boottime_ns
 from standfast.quorum.core import Core
+from standfast.quorum.signals import Verdict
 
 NS_PER_MS = 1_000_000
 
@@ -62,6 +65,7 @@ class Reporter:
     def status(self) -> StatusReport:
         """Everything this member knows now."""
         core, now_ns = self._core, boottime_ns()
+        view = core.ordered.shown(core.view)
         acting = core.coordinator.leading(now_ns, able=core.able)
         return StatusReport(
             cluster=self._cluster.name,
@@ -70,7 +74,8 @@ class Reporter:
             timing=core.rules.cluster.timing,
             members=tuple(self._member(spec, acting, now_ns) for spec in self._by_name()),
             queue_managers=tuple(
-                self._queue_manager(name, core.view.assignments[name].record) for name in sorted(core.view.assignments)
+                self._queue_manager(view.specs[name].record, kept.record)
+                for name, kept in sorted(view.assignments.items())
             ),
             store=StoreReport(
                 reachable=core.desk.ok,
@@ -82,6 +87,7 @@ class Reporter:
             ),
             orders=core.view.orders.record,
             notices=(
+                *self._overrides(),
                 *self.notices.values(),
                 *self._servers(now_ns),
                 *self._room(),
@@ -89,6 +95,26 @@ class Reporter:
                 *self._differences(),
             ),
         )
+
+    def override(self, grantable: Verdict) -> OverrideReport:
+        """What this member knows of overrides; `grantable`: what would be answered to an order now."""
+        core = self._core
+        wait_ns = core.reception.granting.wait_ns(core.view, boottime_ns())
+        return OverrideReport(
+            cluster=self._cluster.name,
+            member=core.me,
+            own=core.ordered.own,
+            words=core.overrides.words,
+            grantable=grantable,
+            wait_ms=max(0, wait_ns) // NS_PER_MS,
+        )
+
+    def _overrides(self) -> list[Notice]:
+        return [
+            Notice(NoticeKind.OVERRIDE, word.member, f"{word.stance}, number {word.number}")
+            for word in self._core.overrides.words
+            if word.stance is not Stance.ENDED
+        ]
 
     def snapshot(self) -> Snapshot:
         """Everything that the deciders need to know now."""
@@ -131,9 +157,8 @@ class Reporter:
             "unfit": fresh.unfit if fresh else (),
         }
 
-    def _queue_manager(self, name: str, a: Assignment) -> QueueManagerReport:
-        core = self._core
-        spec = core.view.specs[name].record
+    def _queue_manager(self, spec: QueueManagerSpec, a: Assignment) -> QueueManagerReport:
+        core, name = self._core, spec.name
         run = core.keeper.runs.get(name)
         driver = DRIVERS.get(spec.kind)
         return QueueManagerReport(

@@ -54,6 +54,7 @@ class EventKind(StrEnum):
     QM_STOP_STUCK = "qm_stop_stuck"
     NAMESAKE = "namesake"
     STORE_RESTORED = "store_restored"
+    STORE_RECOVERED = "store_recovered"
     OVERRIDE_GRANTED = "override_granted"
     GUARD_BYPASSED = "guard_bypassed"
     QM_ADOPTED = "qm_adopted"
@@ -209,6 +210,12 @@ CATALOGUE: dict[EventKind, Entry] = {
         _W,
         "An operator restored the store from a backup: what was decided after the backup is forgotten.",
         "Compare queue managers, drained members and settings with what you expect.",
+    ),
+    EventKind.STORE_RECOVERED: _entry(
+        _C,
+        "An operator rebuilt the store from what this member had of it: what it had not seen is forgotten. The "
+        "machines of all other members count as lost for good.",
+        "Bring the others back with empty state directories, never with their old disks: docs/override.md.",
     ),
     EventKind.OVERRIDE_GRANTED: _entry(
         _C,

@@ -204,10 +204,10 @@ class Ordered:
             if run.failed:
                 run.again(normal.now_ns)
 
-    def _standing(self, normal: Standing) -> Standing:
-        """What the keeper goes by: the override alone."""
-        assert self.own is not None
-        parts = self.own.parts if self.in_force else ()
+    def shown(self, view: View) -> View:
+        """The view with what runs here by the override in the place of what it says of that."""
+        parts = self.own.parts if self.own is not None and self.in_force else ()
+        specs = {part.spec.name: Kept(part.spec, 0) for part in parts}
         assignments = {
             part.spec.name: Kept(
                 Assignment(
@@ -222,9 +222,13 @@ class Ordered:
             )
             for part in parts
         }
+        return structs.replace(view, specs={**view.specs, **specs}, assignments={**view.assignments, **assignments})
+
+    def _standing(self, normal: Standing) -> Standing:
+        """What the keeper goes by: the override alone."""
         return Standing(
             normal.now_ns,
-            View(assignments=assignments, specs={part.spec.name: Kept(part.spec, 0) for part in parts}),
+            self.shown(View()),
             dict,
             incarnation=INCARNATION,
             span=range(INCARNATION, INCARNATION + 1),

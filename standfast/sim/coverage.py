@@ -15,6 +15,7 @@ from standfast.sim.faults import FAULTS
 OUT_OF_REACH = frozenset(
     {
         EventKind.QM_STOP_STUCK,
+        EventKind.STORE_RECOVERED,
         EventKind.STORE_RESTORED,
         EventKind.DISK_LINK_LOST,
         EventKind.DISK_LINK_HEALED,

@@ -12,8 +12,10 @@ from standfast.sim.machine import Machine
 from standfast.sim.operators import Operators
 
 TRIES = 6
+FAR_TERMS = 8
+"""So long a majority out of reach has to get a lease, decide and start."""
 ENDED_BY_HAND = 0.3
-APART = (0.0, 0.3, 1.0)
+APART = (0.0, 0.3, 1.0, 1.0)
 """How many of those who return have no way to the ordered member at first; when all: a majority out of its reach."""
 
 
@@ -67,6 +69,7 @@ class Emergency(Operators):
                 machine.power_off()
             else:
                 self.around.network.cut |= self.around_of(machine.id)
+                self.around.disk.stuck.add(machine.id)
         self.world.say("fault", f"gone: {' '.join(m.id for m in gone)}; left: {ordered.id}")
         self.later(int(self.term_ns * rng.uniform(1.2, 2.5)), self._order_to_run, ordered, gone, TRIES)
 
@@ -102,8 +105,9 @@ class Emergency(Operators):
     def _return(self, machine: Machine, ordered: Machine, apart: bool) -> None:
         """It is back, `apart`: without a way to the ordered member for a while; at times after a restart."""
         rng, network = self.world.rng, self.around.network
+        self.around.disk.unstick({machine.id})
         if apart:
-            self.cut(self.both(machine.id, ordered.id), self.span() + self.span())
+            self.cut(self.both(machine.id, ordered.id), self.span() + rng.choice([0, 1, FAR_TERMS]) * self.term_ns)
             self.heal(self.around_of(machine.id) - self.both(machine.id, ordered.id))
         else:
             self.heal(self.around_of(machine.id) & network.cut)

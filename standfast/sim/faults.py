@@ -44,7 +44,7 @@ FAULTS: dict[str, float] = {
     "leave": 0.7,
     **DISK_FAULTS,
     "retime": 1.5,
-    "override": 1.0,
+    "override": 1.7,
     "end override": 0.3,
     "ask for override": 0.5,
 }

@@ -81,11 +81,14 @@ def arguments(
     tls: TlsFiles | None,
     tuning: EtcdTuning,
     initial_cluster: str = "",
+    force_new_cluster: bool = False,
 ) -> tuple[str, ...]:
     """Of the program; `initial_state` is `new` or `existing`, `initial_cluster` the members that it must find.
 
     The latter are those of the cluster file unless they are named (`NAME=PEER_URL,...`); etcd compares their number and
     addresses with what its peers list, when it joins with no data.
+
+    `force_new_cluster`: it forgets all other members, see recovery.py.
 
     The v2 API is not mentioned: it is off by default since 3.4, and 3.6 no longer knows the flag.
     """
@@ -114,6 +117,8 @@ def arguments(
         "logger": "zap",
         "log-outputs": "stderr",
     }
+    if force_new_cluster:
+        settings["force-new-cluster"] = "true"
     if tls is not None:
         for side in ("", "peer-"):
             settings |= {

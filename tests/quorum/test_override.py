@@ -272,3 +272,12 @@ def test_an_order_is_refused_while_a_process_may_still_be_there():
 def test_the_stages_and_stances_are_those_of_their_tables():
     assert [*Stage] == ["in_force", "settling", "ending", "over"]
     assert [*Stance] == ["on", "refused", "ended"]
+
+
+def test_a_told_voter_acknowledges_nobody_who_is_not_told():
+    """The voter heard of it and the rival did not: no lease for the rival, be it heard ever so long."""
+    play = alone("told_voter").return_of("w").wait(TERM_S / 2).cut("aw", "ab").return_of("b")
+    play.machine("b").daemon.core._hear_of_overrides = lambda _: None
+    play.wait(4 * TERM_S)
+    assert play.said("w refuses b: unaware")
+    assert not play.machine("b").daemon.core.leased

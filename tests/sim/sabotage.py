@@ -409,14 +409,6 @@ SABOTAGES = (
         (Edit("quorum/transactions.py", "told = kept.record.told + len(events)", "told = kept.record.told"),),
     ),
     Sabotage(
-        "a voter acknowledges who does not know of an override",
-        (
-            Edit("quorum/dialogue.py", "if not self._overrides.aware(sender, heartbeat.overrides):", "if False:"),
-            Edit("quorum/dialogue.py", "self._hearing.listening(sender, now_ns)", "False"),
-        ),
-        why_pair="while it listens, the member hears of the override itself",
-    ),
-    Sabotage(
         "what runs by another's override is started",
         (Edit("quorum/keeper.py", "if self._overrides.held(run.spec.name):", "if False:"),),
     ),
