@@ -164,7 +164,7 @@ class DiskLink:
 
         Returns when the disk could be read and opened for writing. Raises MachineError, StateError or KeyFileError (see
         TROUBLES in disk_io.py) when it could not, or did not answer within OPEN_S; the link is closed then. With
-        `strict` false nothing is raised: the link goes on, and comes to life when the disk does.
+        `strict` false nothing is waited for or raised: the link comes to life when the disk does.
         """
         self._receive = receive
         self._tasks = [
@@ -173,8 +173,8 @@ class DiskLink:
         ]
         for task in self._tasks:
             task.add_done_callback(_surface)
-        trouble = await self._verdict()
-        if trouble is not None and strict:
+        trouble = await self._verdict() if strict else None
+        if trouble is not None:
             self.close()
             raise trouble.error(self._path)
 
