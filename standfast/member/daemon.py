@@ -167,7 +167,7 @@ class Daemon:
             hindrance=lambda: watchdog.trouble,
         )
         watchdog.on_trouble = fitness.look_again
-        runtime.on_adopted = lambda cluster: _adopted(cluster, board)
+        runtime.on_adopted = lambda cluster: _adopted(cluster, board, runtime.disk)
         runtime.on_retimed = watchdog.retimed
 
         async with contextlib.AsyncExitStack() as opened:
@@ -315,11 +315,13 @@ def _note_containment(reporter: Reporter, told: State) -> None:
     reporter.notice(NoticeKind.NO_CGROUP, "warden", "process groups" if by_group else "")
 
 
-def _adopted(cluster: Cluster, board: HealthBoard) -> None:
+def _adopted(cluster: Cluster, board: HealthBoard, disk: SharedDisk | None) -> None:
     """Other settings are in force."""
     timing = cluster.timing
     _log.info("settings in force: heartbeat every %d ms, a lease of %d ms", timing.interval_ms, timing.term_ms)
     board.retimed(timing.interval_ns, timing.in_doubt_ns)
+    if disk is not None:
+        disk.adopted(cluster)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from standfast.member.report import DiskReport, NoticeKind
 from standfast.model.cluster import Cluster
 from standfast.model.events import Event, EventKind
 from standfast.model.messages import Heartbeat, Message
-from standfast.model.timing import NS_PER_MS, Timing
+from standfast.model.timing import NS_PER_MS
 from standfast.ports import boottime_ns
 from standfast.quorum.signals import SeenOnDisk
 
@@ -73,6 +73,7 @@ class SharedDisk:
         self._path = path
         self._me = me
         self._timing = cluster.timing
+        self._members = len(cluster.members)
         self._link = DiskLink(path, cluster, me, key)
         self._give = give
         self._journal = journal
@@ -90,13 +91,18 @@ class SharedDisk:
         self._give(SeenOnDisk(message))
 
     def send(self, heartbeat: Heartbeat) -> None:
-        """Write this as soon as the disk takes it. Never blocks, never raises."""
+        """Write this as soon as the disk takes it. Never blocks, never raises.
+
+        While this member misses another one on the network, it looks for news on the disk more often.
+        """
+        self._link.hurry(on=heartbeat.hears.bit_count() < self._members)
         self._link.send(heartbeat)
 
-    def retimed(self, timing: Timing) -> None:
-        """Other timers are in force from now on."""
-        self._timing = timing
-        self._link.retime(timing)
+    def adopted(self, cluster: Cluster) -> None:
+        """Other settings are in force from now on."""
+        self._timing = cluster.timing
+        self._members = len(cluster.members)
+        self._link.retime(cluster.timing)
 
     def close(self) -> None:
         """End the helpers; one that hangs is left to the kernel."""
