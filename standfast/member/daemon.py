@@ -37,7 +37,7 @@ from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.member.runtime import Runtime
 from standfast.member.scribe import Scribe
-from standfast.member.shared_disk import SharedDisk
+from standfast.member.shared_disk import Give, SharedDisk
 from standfast.member.statedir import StateDir
 from standfast.member.storehouse import Storehouse
 from standfast.member.successor import await_turn
@@ -148,7 +148,6 @@ class Daemon:
         reporter = Reporter(self._cluster, core, store, scribe, links.counters)
         runtime.memory = memory
         runtime.link, runtime.scribe, runtime.attendant, runtime.warden = links, scribe, attendant, hands
-        runtime.disk = self._shared_disk(key, runtime, journal, reporter)
         hands.reports = attendant
         hands.on_state = lambda told: _note_containment(reporter, told)
         notifier = Notifier()
@@ -182,9 +181,7 @@ class Daemon:
             opened.callback(board.close)
             await links.open(runtime.receive)
             opened.callback(links.close)
-            if runtime.disk is not None:
-                await runtime.disk.open()
-                opened.callback(runtime.disk.close)
+            runtime.disk = await self._shared_disk(opened, key, runtime.give, journal, reporter)
             opened.push_async_callback(store.close)
             opened.push_async_callback(scribe.close)
             await control.open()
@@ -197,11 +194,16 @@ class Daemon:
         unique = hashlib.blake2s(f"{self._cluster.id} {self._own_run_dir}".encode(), digest_size=4).hexdigest()
         return f"{self._cluster.name}-{self._me}-{unique}"
 
-    def _shared_disk(self, key: bytes, runtime: Runtime, journal: Journal, reporter: Reporter) -> SharedDisk | None:
+    async def _shared_disk(
+        self, opened: contextlib.AsyncExitStack, key: bytes, give: Give, journal: Journal, reporter: Reporter
+    ) -> SharedDisk | None:
         path = self._cluster.disk_of(self._me)
         if not path:
             return None
-        return SharedDisk(path, self._cluster, self._me, key, give=runtime.give, journal=journal, reporter=reporter)
+        disk = SharedDisk(path, self._cluster, self._me, key, give=give, journal=journal, reporter=reporter)
+        await disk.open()
+        opened.callback(disk.close)
+        return disk
 
     def _board(self) -> HealthBoard:
         me, timing = self._cluster.member(self._me), self._cluster.timing

@@ -19,6 +19,7 @@ from standfast.model.timing import NS_PER_MS
 from standfast.ports import boottime_ns
 from standfast.quorum.signals import SeenOnDisk
 
+Give = Callable[[SeenOnDisk], None]
 _MS_PER_S = 1_000
 _SPOILED = {
     SlotState.DAMAGED: "its content was torn or overwritten",
@@ -66,7 +67,7 @@ class SharedDisk:
         me: str,
         key: bytes,
         *,
-        give: Callable[[SeenOnDisk], None],
+        give: Give,
         journal: Journal,
         reporter: Reporter,
     ) -> None:
