@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from msgspec import structs
 
 from standfast.links.disk_io import DiskState
 from standfast.member.report import NoticeKind
 from standfast.member.shared_disk import SharedDisk
 from standfast.model.events import Event, EventKind
+from standfast.model.timing import Timing
 from standfast.quorum.signals import SeenOnDisk
 from tests.links.disks import KEY, TIMING, Stall, cluster, formatted, heartbeat, loop_device, until
 
 AB = cluster("a", "b")
+PATIENT = Timing(interval_ms=20, in_doubt_after=100, evict_after=200, graceful_ms=100, kill_ms=50)
+"""A busy machine loses no disk by it."""
 UNIT = 4096
 
 
@@ -39,11 +43,19 @@ class Told:
 class One:
     """A member's shared disk, running."""
 
-    def __init__(self, path: Path | str, me: str) -> None:
+    def __init__(self, path: Path | str, me: str, timing: Timing = TIMING) -> None:
         self.path = str(path)
         self.told = Told()
         self.seen: list[SeenOnDisk] = []
-        self.disk = SharedDisk(self.path, AB, me, KEY, give=self.seen.append, journal=self.told, reporter=self.told)
+        self.disk = SharedDisk(
+            self.path,
+            structs.replace(AB, timing=timing),
+            me,
+            KEY,
+            give=self.seen.append,
+            journal=self.told,
+            reporter=self.told,
+        )
 
     async def __aenter__(self) -> Self:
         async with asyncio.timeout(1):
@@ -72,7 +84,7 @@ class One:
 async def test_heartbeats_pass_and_all_is_well(tmp_path: Path):
     path = tmp_path / "disk"
     await formatted(path, AB)
-    async with One(path, "a") as a, One(path, "b") as b, asyncio.timeout(10):
+    async with One(path, "a", PATIENT) as a, One(path, "b", PATIENT) as b, asyncio.timeout(10):
         await a.says(b, stopped=7)
         await b.says(a, isolated=1)
         assert a.told.disk().reading is a.told.disk().writing is DiskState.OK
@@ -110,7 +122,7 @@ async def test_a_stall_is_told_once_and_its_end_when_it_lasts(tmp_path: Path):
 async def test_a_spoiled_slot_is_noticed_until_it_is_mended(tmp_path: Path):
     path = tmp_path / "disk"
     await formatted(path, AB)
-    async with One(path, "a") as a, One(path, "b") as b, asyncio.timeout(10):
+    async with One(path, "a", PATIENT) as a, One(path, "b", PATIENT) as b, asyncio.timeout(10):
         await b.says(a, stopped=7)
         with path.open("r+b") as file:
             file.seek(2 * UNIT)
