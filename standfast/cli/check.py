@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from standfast.cli.disk_finding import disk_findings
 from standfast.cli.examples import example
 from standfast.cli.machine import Finding, machine_findings
 from standfast.cli.run import RUN_DIR, STATE_DIR, TRUST, known_member
@@ -15,6 +16,7 @@ from standfast.clusterfile import Reading, read
 from standfast.clusterfile.reader import contents
 from standfast.errors import ClusterFileError
 from standfast.model.cluster import Cluster
+from standfast.trust import CLUSTER_KEY
 
 _COLUMNS = (Column(""), Column("WHAT"), Column("FOUND", note=True))
 
@@ -42,15 +44,13 @@ def check(
     if reading.cluster is not None:
         if name is not None:
             known_member(reading.cluster, name)
+            me, keys = reading.cluster.member(name), trust or file.parent / TRUST / name
             found += asyncio.run(
                 machine_findings(
-                    reading.cluster,
-                    reading.cluster.member(name),
-                    trust=trust or file.parent / TRUST / name,
-                    state_dir=state_dir or STATE_DIR / name,
-                    run_dir=run_dir,
+                    reading.cluster, me, trust=keys, state_dir=state_dir or STATE_DIR / name, run_dir=run_dir
                 )
             )
+            found += asyncio.run(disk_findings(reading.cluster, me, keys / CLUSTER_KEY))
         else:
             found.append(_no_member(reading.cluster))
     if json_:

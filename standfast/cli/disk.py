@@ -68,33 +68,31 @@ def _with_disk(command: F) -> F:
     command = click.option(
         "--file", type=click.Path(path_type=Path), default=CLUSTER_FILE, show_default=True, help="Cluster file."
     )(command)
-    return click.argument("path", type=click.Path(path_type=Path))(command)
+    return click.argument("path", required=False, type=click.Path(path_type=Path))(command)
 
 
 @click.group(
-    short_help="Try a shared disk; members do not use it yet.",
-    epilog=example(
-        "standfast disk init /dev/disk/by-id/... --file cluster.toml",
-        "standfast disk show /dev/disk/by-id/... --file cluster.toml",
-    ),
+    short_help="Prepare a shared disk for heartbeats, and look at one.",
+    epilog=example("standfast disk init --file cluster.toml", "standfast disk show --file cluster.toml"),
 )
 def disk() -> None:
-    """A shared disk: a slot for each member, 68 KiB in all, to carry heartbeats when the whole network is gone.
+    """A shared disk: a slot for each member, 68 KiB in all, for heartbeats that need no network.
 
-    Members do not use it yet: what is here prepares a disk, and shows whether a disk that you have is fit for it.
+    Members use the one that [disk] of the cluster file names. See docs/shared-disk.md.
     """
 
 
 @disk.command(
     "init",
     short_help="Make a device or file the cluster's shared disk.",
-    epilog=example("standfast disk init /dev/disk/by-id/scsi-36001405 --file cluster.toml"),
+    epilog=example("standfast disk init", "standfast disk init /dev/disk/by-id/scsi-36001405 --file cluster.toml"),
 )
 @_with_disk
 @click.option("--force", metavar="CLUSTER", help="Lose all that is on it. Name the cluster to confirm.")
-def init(path: Path, *, force: str | None, file: Path, trust: Path | None, json_: bool) -> None:
+def init(path: Path | None, *, force: str | None, file: Path, trust: Path | None, json_: bool) -> None:
     """Make PATH, a block device or file, the shared disk of the cluster. Once, on one member.
 
+    Without PATH: the one of [disk] in the cluster file.
     On the cluster's own disk it gives slots to new members and frees those of members that are gone; running members
     notice. Whatever else is not blank is refused.
     """
@@ -102,12 +100,12 @@ def init(path: Path, *, force: str | None, file: Path, trust: Path | None, json_
     if force is not None and force != cluster.name:
         raise UsageError(f"The cluster file is of cluster {cluster.name!r}, not {force!r}: nothing was written.")
     layout = Layout(cluster.id, _key(file, trust))
-    where = str(path.absolute())
+    where = _where(path, cluster)
     done: Prepared = _carried_out(where, prepare(where, cluster, layout, Crew(PATIENCE_S), force=force is not None))
     if json_:
         as_json({"outcome": done.outcome, "block": done.facts.block, **_header(done.volume)})
         return
-    show(_OUTCOMES[done.outcome].format(path=path, cluster=cluster.name))
+    show(_OUTCOMES[done.outcome].format(path=where, cluster=cluster.name))
     show(
         f"{len(done.volume.members)} slots of {done.volume.unit} bytes, {done.volume.members.count('')} free; "
         f"blocks of {done.facts.block} bytes"
@@ -117,7 +115,7 @@ def init(path: Path, *, force: str | None, file: Path, trust: Path | None, json_
 @disk.command(
     "show",
     short_help="Whose slot changes, and what is wrong with the others.",
-    epilog=example("standfast disk show /dev/disk/by-id/scsi-36001405 --file cluster.toml"),
+    epilog=example("standfast disk show", "standfast disk show /dev/disk/by-id/scsi-36001405 --file cluster.toml"),
 )
 @_with_disk
 @click.option(
@@ -126,8 +124,8 @@ def init(path: Path, *, force: str | None, file: Path, trust: Path | None, json_
     type=click.FloatRange(min=0, min_open=True),
     help="Time between the two looks, in seconds.  [default: the cluster's doubt time]",
 )
-def show_(path: Path, *, look_s: float | None, file: Path, trust: Path | None, json_: bool) -> None:
-    """Look at PATH twice and show each member's slot; writes nothing.
+def show_(path: Path | None, *, look_s: float | None, file: Path, trust: Path | None, json_: bool) -> None:
+    """Look at PATH, or at the disk of the cluster file, twice and show each member's slot; writes nothing.
 
     A slot that changes is written by a live daemon. When a slot last changed before that, only its author's own clock
     tells. RECORD is the number of the daemon's start and of the record in it. READS names the members whose records
@@ -135,7 +133,7 @@ def show_(path: Path, *, look_s: float | None, file: Path, trust: Path | None, j
     """
     cluster = load(file)
     look_ns = cluster.timing.in_doubt_ns if look_s is None else round(look_s * 1e9)
-    where = str(path.absolute())
+    where = _where(path, cluster)
     layout = Layout(cluster.id, _key(file, trust))
     found: Survey = _carried_out(where, survey(where, layout, Crew(PATIENCE_S), look_ns=look_ns))
     if json_:
@@ -145,6 +143,15 @@ def show_(path: Path, *, look_s: float | None, file: Path, trust: Path | None, j
     show(*table(_COLUMNS, (_row(slot, found) for slot in found.slots), console().width))
     show(f"two looks {duration(found.looked_ms)} apart; {found.volume.members.count('')} slots are free")
     show(*_differences(cluster, found.volume))
+
+
+def _where(path: Path | None, cluster: Cluster) -> str:
+    """The path given, or the cluster file's; raises UsageError when there is neither."""
+    if path is not None:
+        return str(path.absolute())
+    if not cluster.disk.path:
+        raise UsageError("The cluster file names no shared disk in [disk]: give the path of one.")
+    return cluster.disk.path
 
 
 def _header(volume: Volume) -> dict[str, Any]:

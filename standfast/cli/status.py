@@ -132,6 +132,7 @@ def _member(report: StatusReport, member: MemberReport) -> list[Cell]:
     notes += ["quarantined"] if member.quarantined else []
     notes += [f"watchdog {member.watchdog}"] if member.watchdog not in {None, WatchdogState.OFF} else []
     notes += ["does not hear us"] if member.hears_us is False else []
+    notes += [f"alive on the disk, says {' '.join(member.isolated_by)}"] if member.isolated_by else []
     notes += [plain(member.reason)] if member.reason and words.level is not Level.OK else []
     return [
         member.name,
@@ -167,12 +168,23 @@ def _foot(report: StatusReport) -> list[Text]:
     timing = report.timing
     return [
         Text(f"Store    {answers}, {', '.join(facts)}"),
+        *_disk(report),
         Text(
             f"Timing   heartbeat {timing.interval_ms} ms, lease {timing.term_ms} ms, in doubt after "
             f"{timing.interval_ms * timing.in_doubt_after} ms"
         ),
         Text(f"Cluster  {report.cluster}, seen by {report.answered_by} at {moment(report.at_unix_ms)}"),
     ]
+
+
+def _disk(report: StatusReport) -> list[Text]:
+    """The shared disk, if the answering member sees one."""
+    disk = report.disk
+    if disk is None:
+        return []
+    read = f"read in {disk.read_ms:.1f} ms" if disk.reading == "ok" else f"reading: {plain(disk.reading)}"
+    written = f"written in {disk.write_ms:.1f} ms" if disk.writing == "ok" else f"writing: {plain(disk.writing)}"
+    return [Text(f"Disk     {read}, {written}, {disk.path}")]
 
 
 def _socket(address: str, port: int) -> str:

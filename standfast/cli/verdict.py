@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from standfast.cli.words import (
     COSTS,
+    ISOLATED,
     MEMBER_STATES,
     NEVER_JOINED,
     NOT_HEARD,
@@ -117,6 +118,8 @@ def member_words(report: StatusReport, member: MemberReport) -> Words:
     """The words for a member's state: what the store holds, unless this member knows better."""
     if member.state is None:
         return NEVER_JOINED
+    if member.state in (MemberState.ONLINE, MemberState.IN_DOUBT) and member.isolated_by:
+        return ISOLATED
     if member.state is MemberState.ONLINE and not is_up(report, member):
         return NOT_HEARD
     return MEMBER_STATES[member.state]
@@ -133,7 +136,7 @@ def remarks(report: StatusReport) -> Iterator[Remark]:
     for member in report.members:
         words = member_words(report, member)
         if words.level is not Level.OK:
-            because = f" ({plain(member.reason)})" if member.reason and words is not NOT_HEARD else ""
+            because = f" ({plain(member.reason)})" if member.reason and words not in {NOT_HEARD, ISOLATED} else ""
             yield Remark(words.level, member.name, f"{words.meaning}{because}", words.action)
         elif member.unfit:
             what = "anything" if "*" in member.unfit else ", ".join(member.unfit)

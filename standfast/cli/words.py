@@ -56,6 +56,13 @@ MEMBER_STATES: dict[MemberState, Words] = {
     ),
 }
 
+ISOLATED = Words(
+    "isolated",
+    Level.WARNING,
+    "its heartbeats come over the shared disk alone: the machine lives",
+    "look at its network, not at the machine",
+)
+
 NOT_HEARD = Words(
     "not heard", Level.WARNING, "the answering member does not hear it", "look at the network between them"
 )
@@ -139,6 +146,18 @@ NOTICES: dict[NoticeKind, Words] = {
         Level.NOTE,
         "this machine went down while its watchdog was started",
         "look for what could not be stopped; `standfast explain watchdog_reset`",
+    ),
+    NoticeKind.DISK_LOST: Words(
+        "shared disk",
+        Level.WARNING,
+        "the answering member can not use the shared disk",
+        "look at the disk; heartbeats over the network go on",
+    ),
+    NoticeKind.DISK_SLOT: Words(
+        "disk slot",
+        Level.WARNING,
+        "its slot on the shared disk is spoiled",
+        "if it stays so, see who else writes to the disk: `standfast disk show`",
     ),
     NoticeKind.FILE_DIFFERS: Words(
         "cluster file", Level.WARNING, "the file differs from what the store holds", "give all members the same file"

@@ -15,6 +15,7 @@ members silent, never alive.
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from msgspec import Struct
 
 from standfast.links.disk_io import Crew, DiskState, DiskTrouble, Facts, Hand
 from standfast.links.disk_layout import Layout
+from standfast.links.disk_side import Side, SideView
 from standfast.links.disk_slots import Board, DiskCounters, SlotView
 from standfast.links.disk_volume import opened_volume, read_header
 from standfast.model.cluster import Cluster
@@ -39,6 +41,9 @@ RETRY_S: Final = 1.0
 OPEN_S: Final = 5.0
 """Longest wait for the disk's first answer in `open`."""
 
+HURRY: Final = 4
+"""How many times as often the slots are read while news of them are waited for."""
+
 _MS_PER_S: Final = 1_000
 _NOT_OURS: Final = frozenset(
     {
@@ -53,24 +58,6 @@ _NOT_OURS: Final = frozenset(
     }
 )
 """What the reader may find that forbids the writer to write."""
-
-
-class SideView(Struct, frozen=True, kw_only=True):
-    """How reading or writing stands. Moments are CLOCK_BOOTTIME of this process.
-
-    Attributes:
-        state: see DiskState.
-        since_ns: when this state began; for STALLED, when the call began that hangs.
-        detail: what exactly was met, for people.
-        took_ns: how long the last good call took.
-        pid: of the helper; 0 when there is none now.
-    """
-
-    state: DiskState
-    since_ns: int
-    detail: str = ""
-    took_ns: int = 0
-    pid: int = 0
 
 
 class DiskStatus(Struct, frozen=True, kw_only=True):
@@ -89,46 +76,6 @@ class DiskStatus(Struct, frozen=True, kw_only=True):
     writing: SideView
     slots: tuple[SlotView, ...]
     left_behind: int
-
-
-class _Side:
-    """Reading, or writing."""
-
-    def __init__(self) -> None:
-        self.hand: Hand | None = None
-        self.judged = asyncio.Event()
-        self.trouble: DiskTrouble | None = None
-        self._state = DiskState.OPENING
-        self._since_ns = boottime_ns()
-        self._took_ns = 0
-
-    def fine(self, took_ns: int = 0) -> None:
-        self._turn(DiskState.OK, boottime_ns())
-        self.trouble = None
-        self._took_ns = took_ns or self._took_ns
-
-    def fail(self, trouble: DiskTrouble) -> None:
-        hung_ns = self.hand.busy_since_ns if self.hand else 0
-        self._turn(trouble.state, hung_ns or boottime_ns())
-        self.trouble = trouble
-
-    def _turn(self, state: DiskState, since_ns: int) -> None:
-        if state is not self._state:
-            self._state, self._since_ns = state, since_ns
-        self.judged.set()
-
-    def view(self, now_ns: int, stalled_after_ns: int) -> SideView:
-        state, since_ns = self._state, self._since_ns
-        hung_ns = self.hand.busy_since_ns if self.hand else 0
-        if hung_ns and now_ns - hung_ns > stalled_after_ns and state is not DiskState.STALLED:
-            state, since_ns = DiskState.STALLED, hung_ns
-        return SideView(
-            state=state,
-            since_ns=since_ns,
-            detail=self.trouble.detail if self.trouble else "",
-            took_ns=self._took_ns,
-            pid=self.hand.pid if self.hand else 0,
-        )
 
 
 class DiskLink:
@@ -150,12 +97,13 @@ class DiskLink:
         self._layout = Layout(cluster.id, key)
         self._session = os.urandom(8)
         self._crew = Crew(patience_s)
-        self._reading = _Side()
-        self._writing = _Side()
+        self._reading = Side()
+        self._writing = Side()
         self._board: Board | None = None
         self._ours = asyncio.Event()  # the header, as last read, is this cluster's and has a slot for this member
         self._newest: Heartbeat | None = None
         self._due = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._receive: Callable[[Message], None] = _nobody
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -164,7 +112,7 @@ class DiskLink:
 
         Returns when the disk could be read and opened for writing. Raises MachineError, StateError or KeyFileError (see
         TROUBLES in disk_io.py) when it could not, or did not answer within OPEN_S; the link is closed then. With
-        `strict` false nothing is raised: the link goes on, and comes to life when the disk does.
+        `strict` false nothing is waited for or raised: the link comes to life when the disk does.
         """
         self._receive = receive
         self._tasks = [
@@ -173,8 +121,8 @@ class DiskLink:
         ]
         for task in self._tasks:
             task.add_done_callback(_surface)
-        trouble = await self._verdict()
-        if trouble is not None and strict:
+        trouble = await self._verdict() if strict else None
+        if trouble is not None:
             self.close()
             raise trouble.error(self._path)
 
@@ -183,6 +131,13 @@ class DiskLink:
         self.counters.superseded += self._newest is not None
         self._newest = heartbeat
         self._due.set()
+
+    def hurry(self, *, on: bool) -> None:
+        """Read HURRY times as often from now on, or as usual again."""
+        if on:
+            self._hurried.set()
+        else:
+            self._hurried.clear()
 
     def retime(self, timing: Timing) -> None:
         """Read in another interval and judge by another doubt time from now on."""
@@ -229,7 +184,7 @@ class DiskLink:
             return DiskTrouble(DiskState.STALLED, f"no answer within {OPEN_S:g} s")
         return self._reading.trouble or self._writing.trouble
 
-    async def _keep(self, side: _Side, work: Callable[[Hand], Awaitable[None]]) -> None:
+    async def _keep(self, side: Side, work: Callable[[Hand], Awaitable[None]]) -> None:
         """One helper after the other, for ever."""
         while True:
             try:
@@ -245,7 +200,7 @@ class DiskLink:
             await asyncio.sleep(RETRY_S)
 
     async def _read(self, hand: Hand) -> None:
-        """Read all slots every interval; raises DiskTrouble."""
+        """Read all slots every interval, in a hurry more often; raises DiskTrouble."""
         facts = await hand.open(self._path, write=False)
         header = await read_header(hand, facts)
         board = self._accept(header, facts)
@@ -264,8 +219,19 @@ class DiskLink:
                 loop.call_soon(self._receive, heartbeat)
             self._ours.set()
             self._reading.fine(ended_ns - began_ns)
-            due_s = max(due_s + self._timing.interval_ms / _MS_PER_S, loop.time())
-            await asyncio.sleep(due_s - loop.time())
+            due_s = await self._pause(due_s)
+
+    async def _pause(self, due_s: float) -> float:
+        """Wait from one look, which was due then, to the next; returns when that one is due. Hurry ends the wait."""
+        loop, interval_s = asyncio.get_running_loop(), self._timing.interval_ms / _MS_PER_S
+        if self._hurried.is_set():
+            await asyncio.sleep(interval_s / HURRY)
+            return loop.time()
+        due_s = max(due_s + interval_s, loop.time())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(due_s):
+                await self._hurried.wait()
+        return due_s
 
     def _accept(self, header: bytes, facts: Facts) -> Board:
         """The board of the disk with this header: the present one if the disk is the same; raises DiskTrouble."""

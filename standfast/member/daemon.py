@@ -37,6 +37,7 @@ from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.member.runtime import Runtime
 from standfast.member.scribe import Scribe
+from standfast.member.shared_disk import Give, SharedDisk
 from standfast.member.statedir import StateDir
 from standfast.member.storehouse import Storehouse
 from standfast.member.successor import await_turn
@@ -165,7 +166,7 @@ class Daemon:
             hindrance=lambda: watchdog.trouble,
         )
         watchdog.on_trouble = fitness.look_again
-        runtime.on_adopted = lambda cluster: _adopted(cluster, board)
+        runtime.on_adopted = lambda cluster: _adopted(cluster, board, runtime.disk)
         runtime.on_retimed = watchdog.retimed
 
         async with contextlib.AsyncExitStack() as opened:
@@ -180,6 +181,7 @@ class Daemon:
             opened.callback(board.close)
             await links.open(runtime.receive)
             opened.callback(links.close)
+            runtime.disk = await self._shared_disk(opened, key, runtime.give, journal, reporter)
             opened.push_async_callback(store.close)
             opened.push_async_callback(scribe.close)
             await control.open()
@@ -191,6 +193,17 @@ class Daemon:
         """One that no other member on this machine has, be it of another cluster with the same names."""
         unique = hashlib.blake2s(f"{self._cluster.id} {self._own_run_dir}".encode(), digest_size=4).hexdigest()
         return f"{self._cluster.name}-{self._me}-{unique}"
+
+    async def _shared_disk(
+        self, opened: contextlib.AsyncExitStack, key: bytes, give: Give, journal: Journal, reporter: Reporter
+    ) -> SharedDisk | None:
+        path = self._cluster.disk_of(self._me)
+        if not path:
+            return None
+        disk = SharedDisk(path, self._cluster, self._me, key, give=give, journal=journal, reporter=reporter)
+        await disk.open()
+        opened.callback(disk.close)
+        return disk
 
     def _board(self) -> HealthBoard:
         me, timing = self._cluster.member(self._me), self._cluster.timing
@@ -227,6 +240,8 @@ class Daemon:
             if self._cluster.member(self._me).role is Role.DATA:
                 work.append(asyncio.create_task(fitness.run()))
                 work.append(asyncio.create_task(Windows(lambda: core.view, runtime.give).run()))
+            if runtime.disk is not None:
+                work.append(asyncio.create_task(runtime.disk.run()))
             gc.collect()
             gc.freeze()
             runtime.give(sig.Woke())
@@ -302,11 +317,13 @@ def _note_containment(reporter: Reporter, told: State) -> None:
     reporter.notice(NoticeKind.NO_CGROUP, "warden", "process groups" if by_group else "")
 
 
-def _adopted(cluster: Cluster, board: HealthBoard) -> None:
+def _adopted(cluster: Cluster, board: HealthBoard, disk: SharedDisk | None) -> None:
     """Other settings are in force."""
     timing = cluster.timing
     _log.info("settings in force: heartbeat every %d ms, a lease of %d ms", timing.interval_ms, timing.term_ms)
     board.retimed(timing.interval_ns, timing.in_doubt_ns)
+    if disk is not None:
+        disk.adopted(cluster)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from standfast.links.disk_io import DiskState
 from standfast.member.warden_protocol import WatchdogState
 from standfast.model.cluster import Role
 from standfast.model.records import MemberState, Orders, Phase
@@ -35,6 +36,8 @@ class MemberReport(Struct, frozen=True, kw_only=True):
         quarantined: whether it is chosen for nothing while another can be.
         losses: unclean losses of its lease that are not forgotten yet.
         watchdog: how it stands with the answering member's watchdog; None for others.
+        disk_ms: milliseconds since a heartbeat of it was read here on the shared disk; None when never.
+        isolated_by: members that hear it no more, though the shared disk brings them newer heartbeats of it.
     """
 
     name: str
@@ -54,6 +57,8 @@ class MemberReport(Struct, frozen=True, kw_only=True):
     watchdog: WatchdogState | None = None
     quarantined: bool = False
     losses: int = 0
+    disk_ms: int | None = None
+    isolated_by: tuple[str, ...] = ()
 
 
 class QueueManagerReport(Struct, frozen=True, kw_only=True):
@@ -111,6 +116,24 @@ class StoreReport(Struct, frozen=True, kw_only=True):
     serving: tuple[str, ...] | None = None
 
 
+class DiskReport(Struct, frozen=True, kw_only=True):
+    """The shared disk as the answering member sees it.
+
+    Attributes:
+        path: where it sees it.
+        reading: how reading stands.
+        writing: how writing stands.
+        read_ms: how long the last good read of all slots took.
+        write_ms: how long the last good write took.
+    """
+
+    path: str
+    reading: DiskState
+    writing: DiskState
+    read_ms: float = 0.0
+    write_ms: float = 0.0
+
+
 class NoticeKind(StrEnum):
     """What only the answering member can know and a person should see."""
 
@@ -125,6 +148,8 @@ class NoticeKind(StrEnum):
     TIMING_DIFFERS = "timing_differs"  # the file's timers are not those in force
     WATCHDOG_UNREADY = "watchdog_unready"  # the kernel's watchdog is wanted and can not be used
     WATCHDOG_RESET = "watchdog_reset"  # this machine went down while its watchdog was started
+    DISK_LOST = "disk_lost"  # this member can not read or write the shared disk; see `detail`
+    DISK_SLOT = "disk_slot"  # a member's slot on the shared disk is spoiled; see `detail`
     FILE_DIFFERS = "file_differs"  # the file's members or queue managers are not those in the store
 
 
@@ -149,6 +174,7 @@ class StatusReport(Struct, frozen=True, kw_only=True, tag_field="is", tag="statu
         store: the etcd.
         orders: what operators told the cluster.
         notices: what else a person should see.
+        disk: the shared disk; None when the answering member sees none.
     """
 
     cluster: str
@@ -160,6 +186,7 @@ class StatusReport(Struct, frozen=True, kw_only=True, tag_field="is", tag="statu
     store: StoreReport
     orders: Orders = Orders()
     notices: tuple[Notice, ...] = ()
+    disk: DiskReport | None = None
 
 
 # ---------------------------------------------------------------- what a report means

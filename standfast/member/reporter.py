@@ -1,12 +1,20 @@
 """What this member knows, as the report that `standfast status` shows."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from standfast.managers.registry import DRIVERS
 from standfast.member.control_protocol import OverrideReport
-from standfast.member.report import MemberReport, Notice, NoticeKind, QueueManagerReport, StatusReport, StoreReport
+from standfast.member.report import (
+    DiskReport,
+    MemberReport,
+    Notice,
+    NoticeKind,
+    QueueManagerReport,
+    StatusReport,
+    StoreReport,
+)
 from standfast.member.snapshot import Snapshot, take
 from standfast.member.warden_protocol import WatchdogState
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec
@@ -54,6 +62,8 @@ class Reporter:
         """What the daemon found that a person should see."""
         self.watchdog: WatchdogState | None = None
         """How it stands with the kernel's watchdog; None before the warden has said so."""
+        self.disk: Callable[[], DiskReport] | None = None
+        """How it stands with the shared disk; None where there is none."""
 
     def notice(self, kind: NoticeKind, subject: str = "", detail: str = "") -> None:
         """Add or renew a notice; an empty detail takes it back."""
@@ -85,6 +95,7 @@ class Reporter:
                 version=self._store.version,
                 serving=self._serving(),
             ),
+            disk=self.disk() if self.disk is not None else None,
             orders=core.view.orders.record,
             notices=(
                 *self._overrides(),
@@ -146,10 +157,14 @@ class Reporter:
     def _heard(self, name: str, now_ns: int) -> dict[str, Any]:
         hearing = self._core.hearing
         peer = hearing.peers[name]
+        read_ns = self._core.words.read_ns(name)
+        report: dict[str, Any] = {"isolated_by": self._core.words.isolated_by(name, now_ns)}
+        if read_ns is not None:
+            report["disk_ms"] = (now_ns - read_ns) // NS_PER_MS
         if peer.heartbeat is None:
-            return {}
+            return report
         fresh = hearing.fresh(name, now_ns)
-        return {
+        return report | {
             "heard_ms": (now_ns - peer.at_ns) // NS_PER_MS,
             "hears_us": hearing.heard_by(name, now_ns) if fresh else None,
             "leased": bool(fresh and fresh.leased),

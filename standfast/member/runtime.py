@@ -16,6 +16,7 @@ from standfast.member.attendant import Attendant
 from standfast.member.journal import Journal
 from standfast.member.memory import Memory
 from standfast.member.scribe import Scribe
+from standfast.member.shared_disk import SharedDisk
 from standfast.model.cluster import Cluster
 from standfast.model.messages import Message
 from standfast.model.timing import Timing
@@ -27,6 +28,10 @@ from standfast.quorum.runs import RunState
 NS_PER_S = 1e9
 _CHANGES = frozenset({sig.Launch, sig.Stop, sig.Kill})
 """Effects that change what clients may be told of a queue manager."""
+
+
+_FREQUENT = frozenset({sig.Received, sig.SeenOnDisk})
+"""Inputs after which nothing is shown anew unless one of those effects follows."""
 
 
 class LeaseKeeper(Protocol):
@@ -51,6 +56,8 @@ class Runtime:
     def __init__(self, cluster: Cluster, core: Core, journal: Journal, board: Board) -> None:
         self.core = core
         self.link: Link
+        self.disk: SharedDisk | None = None
+        """The shared disk, where this member sees one."""
         self.scribe: Scribe
         self.attendant: Attendant
         self.warden: LeaseKeeper
@@ -143,7 +150,7 @@ class Runtime:
     def _take(self, given: sig.Input) -> None:
         before = self.core.lease.held_ns
         effects = self.core.step(boottime_ns(), given)
-        if type(given) is not sig.Received or any(type(effect) in _CHANGES for effect in effects):
+        if type(given) not in _FREQUENT or any(type(effect) in _CHANGES for effect in effects):
             self._services = self._known_services()
             self._publish()
         elif self.core.lease.held_ns != before:
@@ -201,6 +208,8 @@ class Runtime:
     def _broadcast(self, effect: sig.Broadcast) -> None:
         for name in self._others:
             self.link.send(name, effect.heartbeat)
+        if self.disk is not None:
+            self.disk.send(effect.heartbeat)
 
     def _launch(self, effect: sig.Launch) -> None:
         core = self.core

@@ -132,18 +132,12 @@ class Coordinator:
         elif frozen or judgement is Judgement.FINE or self._overrides.shields(name):
             return
         elif state is MemberState.ONLINE and judgement is Judgement.SILENT:
-            reason = "isolated" if self._isolated(name, now_ns) else "silent"
+            reason = "isolated" if self._words.isolated_by(name, now_ns) else "silent"
             doubt = tx.member_state(kept, MemberState.IN_DOUBT, EventKind.MEMBER_IN_DOUBT, reason)
             yield Transact(f"doubt:{name}", doubt)
         elif state is not MemberState.EVICTING and judgement is Judgement.DEAF:
             verdict = tx.member_state(kept, MemberState.EVICTING, EventKind.MEMBER_TOLD_TO_GO, "hears_no_majority")
             yield Transact(f"doubt:{name}", verdict)
-
-    def _isolated(self, name: str, now_ns: int) -> bool:
-        """Whether anybody says that the silent member still writes on the shared disk."""
-        bit = self._rules.bits[name]
-        said = (self._hearing.fresh(other, now_ns) for other in self._hearing.peers)
-        return self._words.isolated(name, now_ns) or any(h is not None and h.isolated & bit for h in said)
 
     def _proof(self, kept: Kept[MemberRecord], now_ns: int) -> str:
         """What proves that the member's lease is over: its own word, or a majority of lapse votes; else empty."""

@@ -131,6 +131,12 @@ class Words:
         for name in self._found_isolated(now_ns):
             yield Event(kind=EventKind.MEMBER_ISOLATED, subject=name, fields={"seen_by": self._me})
 
+    def isolated_by(self, name: str, now_ns: int) -> tuple[str, ...]:
+        """Who says that the member lives by the disk alone: this one, or others that are heard."""
+        bit, me = self._rules.bits[name], (self._me,) if self.isolated(name, now_ns) else ()
+        said = ((other, self._hearing.fresh(other, now_ns)) for other in self._hearing.peers)
+        return (*me, *(other for other, heartbeat in said if heartbeat is not None and heartbeat.isolated & bit))
+
     def _found_isolated(self, now_ns: int) -> list[str]:
         now_isolated = {name for name in self._read if self.isolated(name, now_ns)}
         found, self._isolated = now_isolated - self._isolated, now_isolated

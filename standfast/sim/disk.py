@@ -14,6 +14,8 @@ from standfast.model.messages import Heartbeat
 from standfast.quorum.signals import SeenOnDisk
 from standfast.sim.world import NS_PER_MS, World
 
+HURRY = 4
+"""How many times as often a daemon reads while it misses another one on the network."""
 START = 1 << 32
 """A new start of a daemon numbers its records from the next multiple of this."""
 
@@ -48,6 +50,7 @@ class Disk:
     def __init__(self, world: World, cluster: Cluster) -> None:
         self.world = world
         self.interval_ns = cluster.timing.interval_ns
+        self.members = len(cluster.members)
         self.latency_ns = 2 * NS_PER_MS
         """Longest time of a read or a write; the shortest is a quarter of it."""
         self.slots: dict[str, Record] = {}
@@ -114,11 +117,18 @@ class DiskEnd:
         self._number = 0
         self._known: dict[str, Record] = {}
         """By member: the newest record read in its slot."""
-        self._world.after(self._world.between(0, disk.interval_ns), self._look)
+        self._hurried = False
+        self._looks = 0
+        self._world.after(self._world.between(0, disk.interval_ns), self._look, 0)
 
     def send(self, heartbeat: Heartbeat) -> None:
         """Write this as soon as the disk takes it, in place of one that still waits."""
         self._newest = heartbeat
+        hurried = heartbeat.hears.bit_count() < self._disk.members
+        if hurried and not self._hurried:
+            self._looks += 1
+            self._world.after(0, self._look, self._looks)
+        self._hurried = hurried
         if not self._writing and self._number:
             self._write()
 
@@ -145,15 +155,15 @@ class DiskEnd:
         if self._newest is not None and self._reader.lives:
             self._write()
 
-    def _look(self) -> None:
-        """Read all slots, every interval; what was read is told when the read ends."""
-        if not self._reader.lives:
+    def _look(self, number: int) -> None:
+        """Read all slots, every interval; what was read is told when the read ends. `number`: of this row of looks."""
+        if not self._reader.lives or number != self._looks:
             return
         disk = self._disk
         if self._machine not in disk.stuck and not self._reader.paused:
             found = {name: record for name, record in disk.slots.items() if name not in disk.torn}
             self._world.after(disk.io_ns(), self._looked, found)
-        self._world.after(disk.interval_ns, self._look)
+        self._world.after(disk.interval_ns // (HURRY if self._hurried else 1), self._look, number)
 
     def _looked(self, found: dict[str, Record]) -> None:
         if not self._reader.lives or self._reader.paused:

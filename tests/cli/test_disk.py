@@ -84,6 +84,23 @@ def test_a_slot_sealed_with_another_key_or_torn_is_shown_and_is_no_failure(termi
     assert terminal("disk", "show", str(path), "--file", str(shop), "--look", "0.01").exit_code == 0
 
 
+def test_without_a_path_it_is_the_disk_of_the_cluster_file(terminal, shop: Path, tmp_path: Path):
+    argv = ("--file", str(shop))
+    assert terminal("disk", "init", *argv).exit_code == UsageError.exit_code
+    path = tmp_path / "disk"
+    shop.write_text(shop.read_text().replace('#path = ""', f'path = "{path}"'))
+    assert found(terminal, shop) == "WARNING"
+    assert terminal("disk", "init", *argv).exit_code == 0
+    assert terminal("disk", "show", *argv, "--look", "0.01").exit_code == 0
+    assert found(terminal, shop) == "OK"
+
+
+def found(terminal, file: Path) -> str:
+    """What `check` says of the disk, as member a."""
+    checked = terminal("check", str(file), "--member", "a", "--json")
+    return next(one["level"] for one in json.loads(checked.stdout) if one["subject"] == "shared disk")
+
+
 def test_each_refusal_has_its_exit_code(terminal, shop: Path, tmp_path: Path):
     disk, other = tmp_path / "disk", tmp_path / "other"
     terminal("disk", "init", str(disk), "--file", str(shop))

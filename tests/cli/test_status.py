@@ -8,7 +8,7 @@ import pytest
 
 from standfast.cli.screen import Column, hanging, table
 from standfast.cli.verdict import headline, member_words, qm_words, remarks
-from standfast.cli.words import UNSURE, Level, duration
+from standfast.cli.words import ISOLATED, UNSURE, Level, duration
 from standfast.errors import Refused, Unreachable
 from standfast.member.control_protocol import Hello, Status
 from standfast.member.report import Notice, NoticeKind, StatusReport, StoreReport
@@ -20,6 +20,7 @@ from .stand_in import member_report, qm_report, status_report
 
 A, B, W = status_report().members
 SILENT_A = member_report("a", heard_ms=5_000)
+ISOLATED_A = member_report("a", heard_ms=5_000, isolated_by=("b",), disk_ms=120)
 EVICTED_A = member_report("a", heard_ms=60_000, state=MemberState.EVICTED, reason="silent", leased=False)
 LONG = "x" * 20 + "-" + "y" * 20
 
@@ -44,6 +45,7 @@ BUSY = status_report(
     [
         (status_report(), Level.OK, 3, True),
         (status_report(members=(SILENT_A, B, W)), Level.WARNING, 2, False),
+        (status_report(members=(ISOLATED_A, B, W)), Level.WARNING, 2, False),
         (status_report(members=(EVICTED_A, B, W)), Level.WARNING, 2, False),
         (status_report(members=(SILENT_A, B, member_report("w", heard_ms=None))), Level.PROBLEM, 1, False),
         (status_report(members=(A, member_report("b", heard_ms=0, unfit=("*",)), W)), Level.WARNING, 3, False),
@@ -73,6 +75,14 @@ def test_the_verdict_names_whom_the_cluster_must_not_lose():
         ("b", Cost.NO_MAJORITY),
         ("w", Cost.NO_MAJORITY),
     }
+
+
+@pytest.mark.parametrize("state", [MemberState.ONLINE, MemberState.IN_DOUBT])
+def test_a_member_that_lives_by_the_disk_alone_is_told_from_a_silent_one(state: MemberState):
+    isolated = msgspec.structs.replace(ISOLATED_A, state=state)
+    assert member_words(status_report(), isolated) is ISOLATED
+    silent = msgspec.structs.replace(isolated, isolated_by=())
+    assert member_words(status_report(), silent) is not ISOLATED
 
 
 def test_everything_that_is_not_well_is_remarked_on_with_a_next_step():

@@ -15,6 +15,7 @@ from standfast.links.disk import OPEN_S, DiskLink
 from standfast.links.disk_io import MOST_LEFT, TROUBLES, DiskState
 from standfast.links.disk_slots import SlotState
 from standfast.links.disk_volume import Outcome
+from standfast.model.timing import Timing
 
 from .disks import (
     KEY,
@@ -261,6 +262,18 @@ async def test_a_disk_that_hangs_only_in_writing_is_still_read(tmp_path: Path):
                 await until(lambda: a.link.slot("b").state is SlotState.SILENT)
             await a.hears("b", b.seq)
             assert a.longest_gap_s < AT_MOST_AWAY_S
+
+
+async def test_in_a_hurry_news_are_found_soon_and_at_once(device: str):
+    slow = Timing(interval_ms=1000, in_doubt_after=5, evict_after=15, graceful_ms=100, kill_ms=50)
+    async with pair(device) as (a, b):
+        b.quiet()
+        a.link.retime(slow)
+        await asyncio.sleep(2 * TIMING.interval_ms / 1000)  # a look ends, and the long pause begins
+        a.link.hurry(on=True)
+        for _ in range(5):
+            async with asyncio.timeout(0.5):
+                await a.hears("b", b.say())
 
 
 async def test_a_disk_that_hangs_at_the_start_keeps_nobody_waiting(device: str, monkeypatch: pytest.MonkeyPatch):

@@ -37,7 +37,7 @@ def test_an_isolated_owner_is_proven_stopped_before_its_lease_has_lapsed(members
         process = stage.promises.running["q0"]
         stage.run(world.between(0, timing.interval_ns))
         stage.network.cut |= stage.faults.around_of(process.machine)
-        cut_ns, bound_ns = world.now_ns, timing.in_doubt_ns + 4 * timing.interval_ns + STOP_NS + SLACK_NS
+        cut_ns, bound_ns = world.now_ns, timing.in_doubt_ns + 3 * timing.interval_ns + STOP_NS + SLACK_NS
         while stage.promises.running.get("q0") in (process, None):
             assert world.now_ns - cut_ns < bound_ns, (seed, timing)
             stage.run(NS_PER_MS)
