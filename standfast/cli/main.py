@@ -51,6 +51,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("thaw", "orders", "thaw", "Act", "Resume takeovers and moves."),
     Command("restart", "restart", "restart", "Act", "Restart a member's daemon, without moving anything."),
     Command("member", "member", "member", "Act", "Add, remove, replace a voting member."),
+    Command("config", "config", "config", "Act", "Show and change the configuration of the running cluster."),
     Command("store", "store", "store", "Act", "Check, back up, restore the store of decisions."),
     Command("demo", "demo", "demo", "Try", "A cluster on this machine through one failure after the other."),
     Command("drill", "drill", "drill", "Try", "Faults on a running cluster under a load, with a report."),

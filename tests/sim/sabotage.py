@@ -383,6 +383,18 @@ SABOTAGES = (
         (Edit("quorum/failback.py", " and name not in a.shunned", ""),),
     ),
     Sabotage(
+        "a queue manager that is halted runs on",
+        (Edit("quorum/keeper.py", "        if _halted(kept, s):\n            return StopReason.HALTED\n", ""),),
+    ),
+    Sabotage(
+        "a queue manager is removed though somebody owns it",
+        (Edit("quorum/configuration.py", "return spec.halted and view", "return True or view"),),
+    ),
+    Sabotage(
+        "a queue manager that was removed comes back under its first epoch",
+        (Edit("quorum/configuration.py", "former.record.epoch if former is not None else 0", "0"),),
+    ),
+    Sabotage(
         "what was told is not counted",
         (Edit("quorum/transactions.py", "told = kept.record.told + len(events)", "told = kept.record.told"),),
     ),
