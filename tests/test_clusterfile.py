@@ -4,8 +4,12 @@ import re
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
 
 from standfast.clusterfile import Fault, load, read, template
+from standfast.clusterfile.written import written
 from standfast.errors import ClusterFileError
 from standfast.model.cluster import Cluster, DiskSpec, MemberSpec, QueueManagerSpec, Role, StorageSpec, StoreSpec
 from standfast.model.timing import PROFILES, Timing
@@ -280,3 +284,26 @@ def test_what_is_legal_but_unwise_is_a_warning(text, fault):
 @pytest.mark.parametrize("text", ["member = 1\n", "[member]\nname = 'a'\n", "member = [1, 2, 3]\n", "cluster = 3\n"])
 def test_a_table_of_the_wrong_shape_is_told_and_never_raises(text):
     assert Fault.WRONG_TYPE in faults(text).values()
+
+
+# ---------------------------------------------------------------- a cluster written as text
+
+
+@given(
+    st.sampled_from(
+        [*PROFILES.values(), Timing(interval_ms=20, in_doubt_after=3, evict_after=9, graceful_ms=50, kill_ms=30)]
+    ),
+    st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=9),
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=5),
+        st.recursive(
+            st.booleans() | st.integers(-9, 9) | st.text(max_size=5, alphabet='a"\\\n=#'), st.lists, max_leaves=3
+        ),
+        max_size=3,
+    ),
+)
+def test_what_is_written_is_read_as_the_same_cluster(timing: Timing, kind: str, options: dict):
+    spec = structs.replace(ORDERS, options={**options, "kind": kind}, halted=True, preferred=())
+    cluster = structs.replace(CLUSTER, timing=timing, queue_managers=(spec, BILLS))
+    reading = read(written(cluster).encode())
+    assert (reading.problems, reading.cluster) == ((), cluster)

@@ -1,6 +1,6 @@
 """`standfast explain`: what a short word in a log, an event or a status means, and what to do.
 
-The tables of docs/operations.md and docs/storage.md are made here too, so that terminal and documents never differ.
+The tables of docs/events.md and docs/storage.md are made here too, so that terminal and documents never differ.
 """
 
 import difflib
@@ -106,13 +106,13 @@ def lookup(text: str) -> Word:
 
 
 def events_markdown() -> str:
-    """The table of events for docs/operations.md."""
+    """The table of events for docs/events.md."""
     rows = [f"| `{w.word}` | {w.severity} | {w.meaning} | {w.action} |" for w in words() if w.sort is Sort.EVENT]
     return "\n".join(("| event | severity | what happened | what to do |", "|---|---|---|---|", *rows)) + "\n"
 
 
 def ends_markdown() -> str:
-    """The table of ends for docs/operations.md."""
+    """The table of ends for docs/events.md."""
     rows = [f"| `{end.word}` | {end.meaning} | {end.action} |" for end in ENDS]
     return "\n".join(("| code | what happened | what to do |", "|---|---|---|", *rows)) + "\n"
 

@@ -52,6 +52,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("thaw", "orders", "thaw", "Act", "Resume takeovers and moves."),
     Command("restart", "restart", "restart", "Act", "Restart a member's daemon, without moving anything."),
     Command("member", "member", "member", "Act", "Add, remove, replace a voting member."),
+    Command("config", "config", "config", "Act", "Show and change the configuration of the running cluster."),
     Command("override", "override", "override", "Act", "Run one data member without a majority."),
     Command("recover", "recover", "recover", "Act", "Rebuild the store from a survivor."),
     Command("store", "store", "store", "Act", "Check, back up, restore the store of decisions."),

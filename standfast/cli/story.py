@@ -46,6 +46,7 @@ STOPS: dict[StopReason, str] = {
     StopReason.LEASE: "its lease is about to end",
     StopReason.TOLD_TO_GO: "it was told to go",
     StopReason.MOVING: "another member is to run it",
+    StopReason.HALTED: "an operator wants it stopped",
     StopReason.LEAVING: "it leaves the cluster",
     StopReason.UNRESPONSIVE: "it does not answer",
     StopReason.NOT_OWNER: "it belongs to another member",

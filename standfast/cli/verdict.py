@@ -71,7 +71,7 @@ def headline(report: StatusReport) -> Headline:
     words = [qm_words(report, qm) for qm in report.queue_managers]
     running = sum(w is PHASES[Phase.RUNNING] for w in words)
     majority = len(seen.up) >= seen.majority
-    whole = all(w in (PHASES[Phase.RUNNING], UNSURE) for w in words) and majority
+    whole = all(w in (PHASES[Phase.RUNNING], PHASES[Phase.HALTED], UNSURE) for w in words) and majority
     grave = weak or [remark for remark in remarks(report) if remark.level is not Level.NOTE]
     level = Level.PROBLEM if not whole else Level.WARNING if grave else Level.OK
     spare = "yes" if majority else "no"

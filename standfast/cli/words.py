@@ -76,6 +76,8 @@ PHASES: dict[Phase, Words] = {
         "starting", Level.WARNING, "it does not answer its clients yet", "read its log if it stays so"
     ),
     Phase.RUNNING: Words("running", Level.OK, "it answers its clients", ""),
+    Phase.HALTED: Words("halted", Level.OK, "an operator wants it stopped", ""),
+    Phase.REMOVED: Words("removed", Level.OK, "it is no queue manager any more", ""),
     Phase.GIVEN_UP: Words(
         "given up",
         Level.PROBLEM,
@@ -136,7 +138,22 @@ NOTICES: dict[NoticeKind, Words] = {
         "storage", Level.WARNING, "the storage can not be used", "see `standfast check` on that member"
     ),
     NoticeKind.TIMING_DIFFERS: Words(
-        "timing", Level.WARNING, "the file's timers are not those in force", "give all members the same file"
+        "timing",
+        Level.NOTE,
+        "the file's timers are not those in force, which does no harm",
+        "renew the file: `standfast config show --toml > FILE`",
+    ),
+    NoticeKind.SETTINGS_CACHE: Words(
+        "settings",
+        Level.NOTE,
+        "what was kept of them is not used; they are read from the store",
+        "see that the state directory is sound and has room",
+    ),
+    NoticeKind.SETTINGS_PENDING: Words(
+        "settings",
+        Level.NOTE,
+        "not every member goes by them yet",
+        "wait; start or repair those members if it stays so",
     ),
     NoticeKind.WATCHDOG_UNREADY: Words(
         "watchdog", Level.WARNING, "its watchdog can not be used", "see docs/watchdog.md"
@@ -160,7 +177,10 @@ NOTICES: dict[NoticeKind, Words] = {
         "if it stays so, see who else writes to the disk: `standfast disk show`",
     ),
     NoticeKind.FILE_DIFFERS: Words(
-        "cluster file", Level.WARNING, "the file differs from what the store holds", "give all members the same file"
+        "cluster file",
+        Level.NOTE,
+        "the file differs from what is in force, which does no harm",
+        "renew the file: `standfast config show --toml > FILE`",
     ),
 }
 
@@ -221,6 +241,14 @@ VERDICTS: dict[Verdict, Ending] = {
     Verdict.NOT_FOUNDED: Ending(
         Refused, "The store has no settings yet: a majority of members must run and reach each other first."
     ),
+    Verdict.NOT_HALTED: Ending(
+        Refused,
+        "A queue manager can be removed only when it is halted and nothing runs of it: apply `halted = true` first.",
+    ),
+    Verdict.TOO_MANY_CHANGES: Ending(
+        UsageError, "So many queue managers can not be changed in one step: apply the change in parts of 30."
+    ),
+    Verdict.HALTED: Ending(Refused, "It is halted: take `halted` back with `standfast config edit` first."),
     Verdict.OTHER_EDITION: Ending(
         Outdated,
         "Nothing was changed: the configuration is not the one any more from which this was made. Look at it with "

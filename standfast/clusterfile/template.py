@@ -4,14 +4,13 @@ Every key appears: with its value where one was given, else commented out (`#key
 default. Taking the `#` away from such a line changes nothing.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from standfast.clusterfile.written import toml
 from standfast.model.cluster import DiskSpec, MemberSpec, Policy, QueueManagerSpec, StorageSpec, StoreSpec
 from standfast.model.timing import DEFAULT_PROFILE, PROFILES
 
@@ -49,6 +48,7 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "failback_after_s": "How long that member must have been well without a gap, in seconds.",
         "failback_window": 'Daily, in the owner\'s local time, such as "02:00-04:30".',
         "options": "",
+        "halted": "true: it is stopped and stays so, until this is false again.",
     },
     StorageSpec: {
         "kind": "directory: shared by all data members (NFS, EFS, a cluster file system).",
@@ -113,8 +113,8 @@ def template(
         "",
         "[cluster]",
         *_comment(_CLUSTER),
-        f"name = {_toml(name)}",
-        f"id = {_toml(cluster_id)}",
+        f"name = {toml(name)}",
+        f"id = {toml(cluster_id)}",
         "",
         *_timing(profile),
         "",
@@ -153,7 +153,7 @@ def _timing(profile: str) -> Iterator[str]:
     yield from _comment(_TIMING)
     for name, timers in PROFILES.items():
         yield f"# {name:9} heartbeat every {timers.interval_ms:4} ms, a lease of {timers.term_ms:5} ms"
-    yield f"profile = {_toml(profile)}"
+    yield f"profile = {toml(profile)}"
     yield f"# After the last heartbeat that a majority acknowledged, under {profile}:"
     chosen = PROFILES[profile]
     for at_ms, sentence in chosen.timeline():
@@ -179,7 +179,7 @@ def _queue_manager(qm: QueueManagerSpec, *, explain: bool = True) -> Iterator[st
     yield "[queue_manager.options]"
     if explain:
         yield from _comment(_OPTIONS)
-    yield from (f"{key} = {_toml(value)}" for key, value in qm.options.items())
+    yield from (f"{key} = {toml(value)}" for key, value in qm.options.items())
 
 
 def _keys(spec: Struct, *, explain: bool = True) -> Iterator[str]:
@@ -192,16 +192,8 @@ def _keys(spec: Struct, *, explain: bool = True) -> Iterator[str]:
         if explain:
             yield from _comment(explained[field.name])
         live = field.required or value != field.default
-        yield f"{'' if live else '#'}{field.name} = {_toml(value)}"
+        yield f"{'' if live else '#'}{field.name} = {toml(value)}"
 
 
 def _comment(text: str) -> list[str]:
     return [f"# {line}" for paragraph in text.splitlines() for line in wrap(paragraph, WIDTH - 2)]
-
-
-def _toml(value: Any) -> str:
-    """A text, number, boolean, or list or table of them in TOML, which but for the table is JSON."""
-    if isinstance(value, dict):
-        pairs = (f"{json.dumps(key, ensure_ascii=False)} = {_toml(entry)}" for key, entry in value.items())
-        return "{ " + ", ".join(pairs) + " }"
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

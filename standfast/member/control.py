@@ -33,7 +33,7 @@ from standfast.member.control_protocol import (
     Response,
 )
 
-MAX_REQUEST_BYTES = 64 * 1024
+MAX_REQUEST_BYTES = 1024 * 1024
 """Longest line that a client may send; names are short."""
 MAX_CONNECTIONS = 64
 """More at once are told to come back: a forgotten loop of status calls must not eat the daemon's files."""

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from standfast.member.report import StatusReport
 from standfast.member.snapshot import Snapshot
+from standfast.model.cluster import Cluster
 from standfast.model.override import Override, Word
 from standfast.quorum.can_stop import Safety
 from standfast.quorum.signals import Verdict
@@ -117,7 +118,23 @@ class ShowOverride(Struct, frozen=True, tag_field="do", tag="show_override"):
     """What the asked member knows of overrides; answered by OverrideReport."""
 
 
-ORDERS = (Move, Drain, Undrain, Clear, Freeze, Thaw, Restart, GrantOverride, EndOverride)
+class ShowConfig(Struct, frozen=True, tag_field="do", tag="config"):
+    """The configuration in force; answered by ConfigReport."""
+
+
+class ApplyConfig(Struct, frozen=True, tag_field="do", tag="apply_config"):
+    """Let this be in force; answered by OrderResult.
+
+    Attributes:
+        wanted: the whole; what can not be changed live must be as it is.
+        edition: of the configuration from which it was made.
+    """
+
+    wanted: Cluster
+    edition: int
+
+
+ORDERS = (Move, Drain, Undrain, Clear, Freeze, Thaw, Restart, ApplyConfig, GrantOverride, EndOverride)
 """Requests that change something."""
 Request = (
     Hello
@@ -135,6 +152,8 @@ Request = (
     | GrantOverride
     | EndOverride
     | ShowOverride
+    | ShowConfig
+    | ApplyConfig
 )
 
 # ---------------------------------------------------------------- answers
@@ -198,6 +217,26 @@ class RestartReport(Struct, frozen=True, kw_only=True, tag_field="is", tag="rest
     running: tuple[str, ...]
 
 
+class ConfigReport(Struct, frozen=True, kw_only=True, tag_field="is", tag="config"):
+    """The answer to ShowConfig.
+
+    Attributes:
+        cluster: all that is in force, queue managers by name.
+        edition: how often operators have changed it.
+        founded: whether the store holds it yet; else it is the cluster file's.
+        term_ceiling_ms: the longest lease that a member may still hold; above the one in force while a change settles.
+        waited_for: members of whom the answering one does not know yet that they go by it.
+        file_differs: whether the answering member's cluster file says something else.
+    """
+
+    cluster: Cluster
+    edition: int
+    founded: bool
+    term_ceiling_ms: int
+    waited_for: tuple[str, ...] = ()
+    file_differs: bool = False
+
+
 class EventLine(Struct, frozen=True, kw_only=True, tag_field="is", tag="event"):
     """One line of the event log.
 
@@ -247,4 +286,5 @@ Response = (
     | StatusReport
     | Snapshot
     | OverrideReport
+    | ConfigReport
 )

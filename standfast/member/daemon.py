@@ -20,12 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from standfast.endpoints.health import HealthBoard
 from standfast.errors import AlreadyRunning, MachineError, StandfastError, StateError
 from standfast.links.udp import UdpLinks
 from standfast.member.attendant import Attendant
+from standfast.member.configuring import Configuring
 from standfast.member.control import ControlServer
 from standfast.member.fitness import Fitness
+from standfast.member.following import follow, health_board
 from standfast.member.handler import MemberHandler
 from standfast.member.handover import Handover
 from standfast.member.hands import Hands
@@ -37,6 +38,7 @@ from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.member.runtime import Runtime
 from standfast.member.scribe import Scribe
+from standfast.member.settings_cache import SettingsCache
 from standfast.member.shared_disk import Give, SharedDisk
 from standfast.member.statedir import StateDir
 from standfast.member.storehouse import Storehouse
@@ -136,37 +138,41 @@ class Daemon:
         key = load_cluster_key(self._trust_dir / CLUSTER_KEY)
         store = Storehouse(self._cluster, self._me, state.machine, state.path, self._trust_dir)
         journal = Journal(self._me)
-        board = self._board()
+        cache = SettingsCache(state.path, self._cluster.id)
+        cluster = cache.in_force(self._cluster)
+        board = health_board(cluster.member(self._me), cluster.timing)
         memory = Memory(state.path)
-        core = Core(identity, self._cluster, boottime_ns(), remembered=memory.read())
-        runtime = Runtime(self._cluster, core, journal, board)
+        core = Core(identity, cluster, boottime_ns(), remembered=memory.read())
+        runtime = Runtime(cluster, core, journal, board)
         hands = Hands(self._own_run_dir, self._cgroup_name())
-        links = UdpLinks(self._cluster, self._me, key)
+        links = UdpLinks(cluster, self._me, key)
         ledger = Ledger(store.client, self._me)
         scribe = Scribe(self._cluster.id, ledger, store.client, journal, view=lambda: core.view, inbox=runtime)
         attendant = Attendant(self._cluster, self._me, self._own_run_dir, hands, runtime)
         reporter = Reporter(self._cluster, core, store, scribe, links.counters)
-        runtime.memory = memory
         runtime.link, runtime.scribe, runtime.attendant, runtime.warden = links, scribe, attendant, hands
-        hands.reports = attendant
+        runtime.memory, hands.reports = memory, attendant
         hands.on_state = lambda told: _note_containment(reporter, told)
         notifier = Notifier()
         handover = Handover(hands, notifier)
-        handler = MemberHandler(self._cluster, reporter, ledger, journal, runtime.order, restart=handover.restart)
-        control = ControlServer(self._socket, handler, self._group)
-        me, timing = self._cluster.member(self._me), self._cluster.timing
-        watchdog = Watchdog(me, timing, state.path, give=hands.watchdog, journal=journal, reporter=reporter)
-        hands.on_watchdog = watchdog.told
-        fitness = Fitness(
+        handler = MemberHandler(
             self._cluster,
-            attendant.place,
-            lambda: core.view,
-            runtime.give,
             reporter,
-            hindrance=lambda: watchdog.trouble,
+            ledger,
+            journal,
+            runtime.order,
+            restart=handover.restart,
+            configuring=Configuring(self._cluster, core, attendant),
         )
+        control = ControlServer(self._socket, handler, self._group)
+        watchdog = self._watchdog(cluster, state, hands, journal, reporter)
+        where = (self._cluster, attendant.place, lambda: core.view)
+        fitness = Fitness(*where, runtime.give, reporter, hindrance=lambda: watchdog.trouble)
         watchdog.on_trouble = fitness.look_again
-        runtime.on_adopted = lambda cluster: _adopted(cluster, board, runtime.disk)
+        runtime.on_adopted = lambda cluster: follow(
+            cluster, core.view, board=board, links=links, disk=runtime.disk, cache=cache
+        )
+        reporter.notice(NoticeKind.SETTINGS_CACHE, "settings", cache.trouble)
         runtime.on_retimed = watchdog.retimed
 
         async with contextlib.AsyncExitStack() as opened:
@@ -187,12 +193,21 @@ class Daemon:
             await control.open()
             opened.push_async_callback(control.close)
             opened.callback(runtime.close)
+            opened.push_async_callback(cache.close)
             await self._go_on(runtime, scribe, store, reporter, notifier, fitness=fitness, watchdog=watchdog)
 
     def _cgroup_name(self) -> str:
         """One that no other member on this machine has, be it of another cluster with the same names."""
         unique = hashlib.blake2s(f"{self._cluster.id} {self._own_run_dir}".encode(), digest_size=4).hexdigest()
         return f"{self._cluster.name}-{self._me}-{unique}"
+
+    def _watchdog(
+        self, cluster: Cluster, state: StateDir, hands: Hands, journal: Journal, reporter: Reporter
+    ) -> Watchdog:
+        me = cluster.member(self._me)
+        watchdog = Watchdog(me, cluster.timing, state.path, give=hands.watchdog, journal=journal, reporter=reporter)
+        hands.on_watchdog = watchdog.told
+        return watchdog
 
     async def _shared_disk(
         self, opened: contextlib.AsyncExitStack, key: bytes, give: Give, journal: Journal, reporter: Reporter
@@ -204,15 +219,6 @@ class Daemon:
         await disk.open()
         opened.callback(disk.close)
         return disk
-
-    def _board(self) -> HealthBoard:
-        me, timing = self._cluster.member(self._me), self._cluster.timing
-        return HealthBoard(
-            address=me.addresses[0],
-            port=me.health_port,
-            interval_ns=timing.interval_ns,
-            stale_after_ns=timing.in_doubt_ns,
-        )
 
     async def _go_on(
         self,
@@ -315,15 +321,6 @@ def locked(file: Path, member: str) -> int:
 def _note_containment(reporter: Reporter, told: State) -> None:
     by_group = told.containment is Containment.GROUP
     reporter.notice(NoticeKind.NO_CGROUP, "warden", "process groups" if by_group else "")
-
-
-def _adopted(cluster: Cluster, board: HealthBoard, disk: SharedDisk | None) -> None:
-    """Other settings are in force."""
-    timing = cluster.timing
-    _log.info("settings in force: heartbeat every %d ms, a lease of %d ms", timing.interval_ms, timing.term_ms)
-    board.retimed(timing.interval_ns, timing.in_doubt_ns)
-    if disk is not None:
-        disk.adopted(cluster)
 
 
 @contextlib.contextmanager

@@ -73,8 +73,10 @@ class Fitness:
             prober.close()
 
     def _specs(self) -> list[QueueManagerSpec]:
-        stored = {name: kept.record for name, kept in self._view().specs.items()}
-        return list({**self._from_file, **stored}.values())
+        view = self._view()
+        if view.settings is None:
+            return list(self._from_file.values())
+        return [kept.record for kept in view.specs.values()]
 
     async def _fit(self, prober: Prober, spec: QueueManagerSpec) -> bool:
         trouble = await self._program_trouble(spec) or await self._storage_trouble(prober, spec)

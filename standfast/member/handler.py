@@ -4,9 +4,11 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 from standfast.errors import StoreError, UsageError
+from standfast.member.configuring import Configuring
 from standfast.member.control import Actor
 from standfast.member.control_protocol import (
     VERSION,
+    ApplyConfig,
     CanStop,
     Clear,
     Drain,
@@ -23,6 +25,7 @@ from standfast.member.control_protocol import (
     Restart,
     RestartReport,
     SafetyReport,
+    ShowConfig,
     ShowOverride,
     Status,
     TakeSnapshot,
@@ -66,6 +69,7 @@ class MemberHandler:
         order: Callable[[sig.Order], Awaitable[sig.Verdict]],
         *,
         restart: Callable[..., Awaitable[RestartReport]],
+        configuring: Configuring,
     ) -> None:
         self._cluster = cluster
         self._reporter = reporter
@@ -73,9 +77,10 @@ class MemberHandler:
         self._journal = journal
         self._order = order
         self._restart = restart
+        self._configuring = configuring
 
     async def handle(self, request: Request, actor: Actor) -> Response:
-        """Answer everything but Events; raises UsageError for a member that does not exist."""
+        """Answer everything but Events; raises UsageError for a member that does not exist, ClusterFileError."""
         if isinstance(request, GrantOverride):
             return OrderResult(await self._order(_grant(request, str(actor))))
         if isinstance(request, ShowOverride):
@@ -85,12 +90,16 @@ class MemberHandler:
             return OrderResult(await self._order(_ORDERS[type(request)](request)))
         if isinstance(request, Restart):
             return await self._restart(check=request.check)
+        if isinstance(request, ApplyConfig):
+            return OrderResult(await self._order(await self._configuring.order(request, actor)))
+        if isinstance(request, ShowConfig):
+            return self._configuring.report()
         if isinstance(request, TakeSnapshot):
             return self._reporter.snapshot()
         report = self._reporter.status()
         if isinstance(request, CanStop):
-            if request.member not in {m.name for m in self._cluster.members}:
-                names = ", ".join(m.name for m in self._cluster.members)
+            if request.member not in {m.name for m in report.members}:
+                names = ", ".join(m.name for m in report.members)
                 raise UsageError(f"There is no member {request.member!r}: this cluster has {names}.")
             return SafetyReport(can_stop(situation(report), request.member))
         if isinstance(request, Hello):

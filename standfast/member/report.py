@@ -146,6 +146,8 @@ class NoticeKind(StrEnum):
     NO_CGROUP = "no_cgroup"  # queue managers are held together by process group only
     STORAGE_UNREADY = "storage_unready"  # a probe of a storage path failed or hangs
     TIMING_DIFFERS = "timing_differs"  # the file's timers are not those in force
+    SETTINGS_CACHE = "settings_cache"  # what was kept of the settings can not be read or written
+    SETTINGS_PENDING = "settings_pending"  # members that do not go by the settings in force yet
     WATCHDOG_UNREADY = "watchdog_unready"  # the kernel's watchdog is wanted and can not be used
     WATCHDOG_RESET = "watchdog_reset"  # this machine went down while its watchdog was started
     DISK_LOST = "disk_lost"  # this member can not read or write the shared disk; see `detail`
@@ -212,6 +214,7 @@ def situation(report: StatusReport) -> Situation:
             and not {qm.name, ALL} & set(member.unfit)
         )
         for qm in report.queue_managers
+        if qm.phase is not Phase.HALTED
     }
     serving = report.store.serving
     stores = None if serving is None else {m.name for m in report.members if is_up(report, m)} & {*serving}

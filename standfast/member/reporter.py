@@ -223,14 +223,23 @@ class Reporter:
         if view.settings is None:
             return []
         settings, found = view.settings.record, []
+        if waited_for := self._core.settlement.missing(view):
+            found.append(Notice(NoticeKind.SETTINGS_PENDING, detail=", ".join(waited_for)))
         if settings.timing != self._cluster.timing:
             ours, theirs = self._cluster.timing.term_ms, settings.timing.term_ms
             found.append(Notice(NoticeKind.TIMING_DIFFERS, detail=f"lease {ours} ms, stored {theirs} ms"))
-        named = {m.name for m in self._cluster.members}
-        found += [Notice(NoticeKind.FILE_DIFFERS, name, "member") for name in sorted(named ^ {*settings.members})]
+        named = {m.name: m for m in self._cluster.members}
+        if settings.specs:
+            found += _differing(named, {m.name: m for m in settings.specs}, "member")
+        else:
+            found += [
+                Notice(NoticeKind.FILE_DIFFERS, name, "member") for name in sorted(named.keys() ^ settings.members)
+            ]
         in_file = {spec.name: spec for spec in self._cluster.queue_managers}
         stored = {name: kept.record for name, kept in view.specs.items()}
-        for name in sorted(in_file.keys() | stored.keys()):
-            if in_file.get(name) != stored.get(name):
-                found.append(Notice(NoticeKind.FILE_DIFFERS, name, "queue manager"))
-        return found
+        return [*found, *_differing(in_file, stored, "queue manager")]
+
+
+def _differing(ours: Mapping[str, object], theirs: Mapping[str, object], what: str) -> list[Notice]:
+    names = sorted(ours.keys() | theirs.keys())
+    return [Notice(NoticeKind.FILE_DIFFERS, name, what) for name in names if ours.get(name) != theirs.get(name)]

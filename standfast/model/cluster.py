@@ -100,6 +100,7 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
         failback_after_s: how long that member must have been eligible without a gap, in seconds.
         failback_window: the daily window for it as "HH:MM-HH:MM" in the owner's local time.
         options: settings of the driver; the driver refuses those that it does not know.
+        halted: it is stopped and stays so until an operator wants it again.
     """
 
     name: str
@@ -115,6 +116,7 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
     failback_after_s: float = 60.0
     failback_window: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    halted: bool = False
 
 
 class StoreSpec(Struct, frozen=True, kw_only=True):

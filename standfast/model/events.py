@@ -34,6 +34,11 @@ class EventKind(StrEnum):
     QM_MOVE_ABANDONED = "qm_move_abandoned"
     MEMBER_DRAINED = "member_drained"
     MEMBER_UNDRAINED = "member_undrained"
+    QM_ADDED = "qm_added"
+    QM_CHANGED = "qm_changed"
+    QM_HALTED = "qm_halted"
+    QM_RESUMED = "qm_resumed"
+    QM_REMOVED = "qm_removed"
     SETTINGS_CHANGED = "settings_changed"
     SETTINGS_SETTLED = "settings_settled"
     MEMBER_QUARANTINED = "member_quarantined"
@@ -135,6 +140,21 @@ CATALOGUE: dict[EventKind, Entry] = {
     ),
     EventKind.MEMBER_DRAINED: _entry(_I, "The member runs nothing until undrained.", "Undrain it after the work."),
     EventKind.MEMBER_UNDRAINED: _entry(_I, "The member may run queue managers again.", _NOTHING),
+    EventKind.QM_ADDED: _entry(_I, "An operator added the queue manager.", _NOTHING),
+    EventKind.QM_CHANGED: _entry(
+        _I,
+        "An operator changed the queue manager; most of that takes effect at its next start.",
+        "Move it or restart it when that suits its clients.",
+    ),
+    EventKind.QM_HALTED: _entry(
+        _I, "An operator wants the queue manager stopped.", "Take `halted` back when it shall run again."
+    ),
+    EventKind.QM_RESUMED: _entry(_I, "An operator wants the queue manager to run again.", _NOTHING),
+    EventKind.QM_REMOVED: _entry(
+        _I,
+        "An operator removed the queue manager; its data are where they were.",
+        "Delete the data if nobody needs them.",
+    ),
     EventKind.SETTINGS_CHANGED: _entry(
         _I,
         "An operator changed the settings; the members adopt them one after the other.",

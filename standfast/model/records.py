@@ -104,6 +104,8 @@ class Phase(StrEnum):
     running -> starting                            restarted in place
     any -> unplaced | assigned                     released or moved: the next owner has a larger epoch
     any -> given_up                                no eligible member could start it; waits for an operator
+    any -> halted -> unplaced                      an operator wants it stopped; wants it again
+    halted -> removed -> unplaced | halted         it is no queue manager any more; its epoch is kept for a later one
     """
 
     UNPLACED = "unplaced"
@@ -111,6 +113,8 @@ class Phase(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     GIVEN_UP = "given_up"
+    HALTED = "halted"
+    REMOVED = "removed"
 
 
 class Assignment(Struct, frozen=True, kw_only=True):

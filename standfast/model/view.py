@@ -13,6 +13,7 @@ from standfast.model.records import (
     Assignment,
     MemberRecord,
     Orders,
+    Phase,
     Record,
     SettingsRecord,
 )
@@ -38,6 +39,7 @@ class View(Struct, frozen=True, kw_only=True):
         specs: by queue manager.
         orders: of the operators.
         settings: shared by all members, once the store has them.
+        removed: by queue manager: those that are none any more, for their epochs.
     """
 
     revision: int = 0
@@ -47,6 +49,7 @@ class View(Struct, frozen=True, kw_only=True):
     specs: Mapping[str, Kept[QueueManagerSpec]] = field(default_factory=dict)
     orders: Kept[Orders] = Kept(Orders(), 0)
     settings: Kept[SettingsRecord] | None = None
+    removed: Mapping[str, Kept[Assignment]] = field(default_factory=dict)
 
     def merged(self, revision: int, changes: Iterable[tuple[str, Record, int]]) -> "View":
         """This view with changes (key, record, revision) applied; older ones than it holds are ignored.
@@ -70,21 +73,43 @@ class View(Struct, frozen=True, kw_only=True):
             held = table.get(name)
             if held is None or held.revision < changed:
                 table[name] = Kept(record, changed)
+        specs = cast("dict[str, Kept[QueueManagerSpec]] | None", tables.get("specs"))
+        assignments = cast("dict[str, Kept[Assignment]] | None", tables.get("assignments"))
+        removed = self.removed
+        if specs is not None or assignments is not None:
+            specs, assignments, removed = self._buried(specs or dict(self.specs), assignments or dict(self.assignments))
         return View(
             revision=max(self.revision, revision),
             newest=newest,
             members=cast("Mapping[str, Kept[MemberRecord]]", tables.get("members", self.members)),
-            assignments=cast("Mapping[str, Kept[Assignment]]", tables.get("assignments", self.assignments)),
-            specs=cast("Mapping[str, Kept[QueueManagerSpec]]", tables.get("specs", self.specs)),
+            assignments=self.assignments if assignments is None else assignments,
+            specs=self.specs if specs is None else specs,
+            removed=removed,
             orders=cast("Kept[Orders]", single[ORDERS_KEY]),
             settings=cast("Kept[SettingsRecord] | None", single[SETTINGS_KEY]),
         )
+
+    def _buried(
+        self, specs: dict[str, Kept[QueueManagerSpec]], assignments: dict[str, Kept[Assignment]]
+    ) -> tuple[dict[str, Kept[QueueManagerSpec]], dict[str, Kept[Assignment]], Mapping[str, Kept[Assignment]]]:
+        """Both without the queue managers that are none any more, and those."""
+        removed = {name: kept for name, kept in assignments.items() if kept.record.phase is Phase.REMOVED}
+        for name, kept in self.removed.items():
+            now = assignments.get(name)
+            if now is None or now.revision < kept.revision:
+                removed[name] = kept
+        for name in removed:
+            assignments.pop(name, None)
+            specs.pop(name, None)
+        return specs, assignments, removed
 
     def records(self) -> Iterator[tuple[str, Record, int]]:
         """Every record as (key, record, revision of its last change)."""
         for room in ("members", "assignments", "specs"):
             for name, kept in getattr(self, room).items():
                 yield f"{room}/{name}", kept.record, kept.revision
+        for name, kept in self.removed.items():
+            yield f"assignments/{name}", kept.record, kept.revision
         if self.orders.revision:
             yield ORDERS_KEY, self.orders.record, self.orders.revision
         if self.settings is not None:

@@ -35,7 +35,7 @@ class Freeze(Struct, frozen=True):
 
 
 class Configure(Struct, frozen=True):
-    """Let this be in force: timing and policy of `wanted`, as an operator made it from that edition; `by`: who."""
+    """Let this be in force: timing, policy, queue managers of `wanted`, made from that edition; `by`: who wants it."""
 
     wanted: Cluster
     edition: int
@@ -103,3 +103,6 @@ class Verdict(StrEnum):
     NO_OVERRIDE = "no_override"
     MEMBER_HEARD = "member_heard"
     TARGET_QUARANTINED = "target_quarantined"
+    NOT_HALTED = "not_halted"
+    TOO_MANY_CHANGES = "too_many_changes"
+    HALTED = "halted"

@@ -156,9 +156,10 @@ class Coordinator:
         for held in view.assignments.values():
             if held.record.owner != kept.record.name or len(moves) == tx.MOVES_PER_TRANSACTION:
                 continue
-            if self._overrides.placed(held.record.qm):
+            spec = view.specs[held.record.qm].record
+            if spec.halted or self._overrides.placed(spec.name):
                 continue
-            chosen = place(view.specs[held.record.qm].record, held.record, among)
+            chosen = place(spec, held.record, among)
             if chosen is not None:
                 chosen.load += 1
                 moves.append((self._overrides.raised(held), view.members[chosen.name]))
@@ -167,6 +168,10 @@ class Coordinator:
     def _place(self, view: View, candidates: dict[str, Candidate]) -> Iterator[Transact]:
         for qm, held in view.assignments.items():
             if not view.orphaned(held.record) or self._overrides.placed(qm):
+                continue
+            if view.specs[qm].record.halted:
+                if held.record.phase is not Phase.HALTED:
+                    yield Transact(f"place:{qm}", tx.halt(held))
                 continue
             chosen = place(view.specs[qm].record, held.record, candidates)
             if chosen is not None:

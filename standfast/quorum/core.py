@@ -20,7 +20,7 @@ from standfast.quorum.desk import Desk
 from standfast.quorum.dialogue import Dialogue
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
-from standfast.quorum.keeper import Keeper, Standing
+from standfast.quorum.keeper import Keeper
 from standfast.quorum.lease import Lease
 from standfast.quorum.membership import Identity, Membership
 from standfast.quorum.ordered import Ordered, Organs
@@ -29,6 +29,7 @@ from standfast.quorum.placement import ALL, Candidate, candidates
 from standfast.quorum.reception import ORDER_ENDS, Reception
 from standfast.quorum.rules import Rules
 from standfast.quorum.settlement import Settlement
+from standfast.quorum.standing import Standing
 from standfast.quorum.voice import Voice
 from standfast.quorum.words import Words
 

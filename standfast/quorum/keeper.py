@@ -13,7 +13,7 @@ Guarantees:
 A restart in place needs no store: while this incarnation holds a lease nobody else can have become the owner.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from standfast.model.cluster import Failback, QueueManagerSpec
 from standfast.model.events import Event, EventKind
@@ -27,79 +27,9 @@ from standfast.quorum.placement import Candidate, place
 from standfast.quorum.rules import Rules
 from standfast.quorum.runs import NS_PER_S, UNWATCHED, Run, RunState, StopReason
 from standfast.quorum.signals import Effect, Kill, Launch, Stop, Tell, Transact
+from standfast.quorum.standing import Standing
 
 NS_PER_MS = 1e6
-
-
-class Standing:
-    """What the keeper must know of its member at one moment.
-
-    Attributes:
-        now_ns: the moment, on the member's clock.
-        view: of the store.
-        incarnation: of the member; 0 before it has joined.
-        span: the incarnations whose assignments are this process's.
-        lease_end_ns: when its lease ends.
-        may_stay: its record is this incarnation's, and online or in doubt.
-        called_off: others know of a ballot against it, and it has lost them: what runs is stopped, nothing starts.
-        may_keep: what runs here may run on: `may_stay`, or it is yet to join as the heir of a former process.
-        sworn_off: it gave its word that nothing will start before its record changes.
-        leaving: the daemon is to end.
-        late: it is, and what no other member was found for by now is stopped.
-    """
-
-    __slots__ = (
-        "_candidates",
-        "_find",
-        "called_off",
-        "incarnation",
-        "late",
-        "lease_end_ns",
-        "leaving",
-        "may_keep",
-        "may_stay",
-        "now_ns",
-        "span",
-        "sworn_off",
-        "view",
-    )
-
-    def __init__(
-        self,
-        now_ns: int,
-        view: View,
-        find: Callable[[], dict[str, Candidate]],
-        *,
-        incarnation: int,
-        span: range,
-        lease_end_ns: int,
-        may_stay: bool,
-        called_off: bool,
-        may_keep: bool,
-        sworn_off: bool,
-        leaving: bool,
-        late: bool,
-    ) -> None:
-        self.now_ns = now_ns
-        self.view = view
-        self._find = find
-        self._candidates: dict[str, Candidate] | None = None
-        self.incarnation = incarnation
-        self.span = span
-        self.lease_end_ns = lease_end_ns
-        self.may_stay = may_stay
-        self.called_off = called_off
-        self.may_keep = may_keep
-        self.sworn_off = sworn_off
-        self.leaving = leaving
-        self.late = late
-
-    @property
-    def candidates(self) -> dict[str, Candidate]:
-        """Members that could take a queue manager; found when first asked for."""
-        if self._candidates is None:
-            self._candidates = self._find()
-        return self._candidates
 
 
 class Keeper:
@@ -227,6 +157,8 @@ class Keeper:
             return StopReason.TOLD_TO_GO
         if kept is None or kept.record.epoch != run.epoch:
             return StopReason.NOT_OWNER
+        if _halted(kept, s):
+            return StopReason.HALTED
         if s.now_ns >= s.lease_end_ns - self._rules.stop_ns:
             return StopReason.LEASE
         if not s.may_stay:
@@ -270,6 +202,8 @@ class Keeper:
     def _redirect(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
         """Choose where to hand over to when this member must not keep it; drop a target that can not take it."""
         a = kept.record
+        if _halted(kept, s):
+            return
         if a.target is not None:
             if not self._target_able(a, s):
                 yield Transact(f"aim:{a.qm}", tx.aim(kept, None, "target_not_eligible"))
@@ -292,7 +226,9 @@ class Keeper:
     def _give_away(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
         """Release what must not stay here; nothing of it runs."""
         a = kept.record
-        if a.target is not None and self._target_able(a, s):
+        if _halted(kept, s):
+            release = tx.halt(kept, run.told)
+        elif a.target is not None and self._target_able(a, s):
             release = tx.assign(self._overrides.raised(kept), s.view.members[a.target], a.reason, run.told)
         elif run.failed:
             release = tx.release(kept, run.failed, (self._me,), run.told)
@@ -314,11 +250,14 @@ class Keeper:
             return
         if run.asked_revision >= kept.revision or s.now_ns >= s.lease_end_ns - self._rules.stop_ns:
             return
+        if _halted(kept, s):
+            return
         if a.phase is Phase.ASSIGNED:
             me = s.view.members[self._me]
             if me.record.state is MemberState.ONLINE:
                 yield Transact(f"begin:{a.qm}", tx.begin(kept, me))
         elif a.phase in (Phase.STARTING, Phase.RUNNING) and s.now_ns >= run.not_before_ns:
+            run.spec = s.view.specs[a.qm].record
             run.enter(RunState.LAUNCHING, s.now_ns, int(run.spec.start_timeout_s * NS_PER_S))
             yield Launch(a.qm, a.epoch)
 
@@ -342,3 +281,8 @@ class Keeper:
             else:
                 due.append(run.not_before_ns)
         return min(at for at in due if at > now_ns)
+
+
+def _halted(kept: Kept[Assignment], s: Standing) -> bool:
+    """Whether an operator wants it stopped."""
+    return s.view.specs[kept.record.qm].record.halted

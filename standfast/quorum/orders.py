@@ -51,6 +51,8 @@ def _move(
         return Verdict.FROZEN
     if overrides.placed(order.qm):
         return Verdict.OVERRIDDEN
+    if view.specs[order.qm].record.halted:
+        return Verdict.HALTED
     candidate = candidates.get(order.to)
     if candidate is None or order.qm in candidate.unfit:
         return Verdict.TARGET_NOT_ELIGIBLE

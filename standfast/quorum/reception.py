@@ -69,7 +69,7 @@ class Reception:
             yield from self._end(ticket, order.member, now_ns)
         else:
             if isinstance(order, Configure):
-                result = configuration(order, self._rules.cluster, view)
+                result = configuration(order, self._rules.cluster, view, self._overrides)
             else:
                 result = transaction_for(order, self._rules.cluster, view, candidates, self._overrides)
             if isinstance(result, Verdict):

@@ -44,6 +44,7 @@ class StopReason(StrEnum):
     MOVING = "moving"  # another member shall run it
     LEAVING = "leaving"  # the daemon ends
     UNRESPONSIVE = "unresponsive"  # it does not answer; it is started again
+    HALTED = "halted"  # an operator wants it stopped
     NOT_OWNER = "not_owner"  # it is not this member's any more
 
 

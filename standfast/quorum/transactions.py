@@ -76,12 +76,23 @@ def found(cluster: Cluster, view: View) -> Transaction | None:
     return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
 
 
-def configure(kept: Kept[SettingsRecord], wanted: SettingsRecord, fields: dict[str, str | int]) -> Transaction:
-    """Let other settings be in force. Terms of both are reckoned with until the change is settled."""
+def configure(
+    kept: Kept[SettingsRecord], wanted: SettingsRecord, fields: dict[str, str | int], parts: Iterable[Transaction] = ()
+) -> Transaction:
+    """Let other settings be in force, and with them `parts`: changes of queue managers.
+
+    Every change goes through the settings' record, so that what was judged as a whole is written as a whole. Terms of
+    before and after are reckoned with until the change is settled.
+    """
     ceiling_ms = max(kept.record.term_ceiling_ms, wanted.timing.term_ms)
     record = structs.replace(wanted, term_ceiling_ms=ceiling_ms, edition=kept.record.edition + 1)
-    event = Event(kind=EventKind.SETTINGS_CHANGED, subject="settings", fields={"edition": record.edition, **fields})
-    return Transaction(guards=(_settings_guard(kept.revision),), puts=(Put(SETTINGS_KEY, record),), events=(event,))
+    guards, puts = [_settings_guard(kept.revision)], [Put(SETTINGS_KEY, record)]
+    events = [Event(kind=EventKind.SETTINGS_CHANGED, subject="settings", fields={"edition": record.edition, **fields})]
+    for part in parts:
+        guards += part.guards
+        puts += part.puts
+        events += part.events
+    return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
 
 
 def settle(kept: Kept[SettingsRecord]) -> Transaction:
@@ -256,6 +267,16 @@ def note(kept: Kept[Assignment], *, running: bool, events: Sequence[Event]) -> T
     told = kept.record.told + len(events)
     assignment = structs.replace(kept.record, phase=phase, failed_on=failed_on, told=told)
     return Transaction(guards=(_assignment_guard(kept),), puts=(_put(assignment),), events=tuple(events))
+
+
+def halt(kept: Kept[Assignment], told: Iterable[Event] = ()) -> Transaction:
+    """Nothing runs of it any more, as an operator wants it; `told`: what its last owner had still to tell."""
+    assignment = structs.replace(_released(kept.record, "halted", ()), phase=Phase.HALTED)
+    return Transaction(
+        guards=(_assignment_guard(kept),),
+        puts=(_put(assignment),),
+        events=(*told, _qm_event(EventKind.QM_RELEASED, kept.record, reason="halted")),
+    )
 
 
 def release(

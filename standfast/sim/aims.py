@@ -6,9 +6,9 @@ between deciding and writing) are reached in minutes of virtual time only this w
 
 from collections.abc import Callable
 
+from standfast.sim.configuring import SHORTER
 from standfast.sim.faults import Faults
 from standfast.sim.machine import Machine
-from standfast.sim.retiming import SHORTER
 from standfast.sim.world import NS_PER_MS
 
 AIMS: dict[str, float] = {

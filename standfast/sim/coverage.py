@@ -37,6 +37,7 @@ ASKED_WRONGLY = frozenset(
         Verdict.MEMBERS_DIFFER,
         Verdict.WRONG_CLUSTER,
         Verdict.STILL_RUNNING,
+        Verdict.TOO_MANY_CHANGES,
     }
 )
 """Refusals of orders that make no sense, or stand behind another one that comes first here; tests cover them."""
@@ -64,6 +65,10 @@ _PHASE_PATHS = (
     (Phase.STARTING, Phase.UNPLACED),
     (Phase.UNPLACED, Phase.GIVEN_UP),
     (Phase.GIVEN_UP, Phase.ASSIGNED),
+    (Phase.RUNNING, Phase.HALTED),
+    (Phase.HALTED, Phase.UNPLACED),
+    (Phase.HALTED, Phase.REMOVED),
+    (Phase.REMOVED, Phase.UNPLACED),
 )
 _PARTS = (
     "failback",
@@ -106,6 +111,9 @@ _PARTS = (
     "queue manager: never ready",
     "queue manager: stop hangs",
 )
+
+RARE = frozenset({"override: two, where nobody could know"})
+"""What comes about once in some hundred runs: a campaign of thousands must reach it, a test of some dozens need not."""
 
 
 def wanted() -> Iterator[str]:

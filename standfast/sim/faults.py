@@ -47,6 +47,7 @@ FAULTS: dict[str, float] = {
     "override": 1.7,
     "end override": 0.3,
     "ask for override": 0.5,
+    "reconfigure": 1.5,
 }
 """Every kind of fault and its usual weight."""
 

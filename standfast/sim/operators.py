@@ -1,10 +1,12 @@
 """Operators at work: the orders that they give while other things go wrong."""
 
-from standfast.model.cluster import Role
+from collections.abc import Callable
+
+from standfast.model.cluster import Cluster, Role
 from standfast.quorum import signals as sig
+from standfast.sim.configuring import FACTORS, another, order_for, retimed, with_another
 from standfast.sim.cuts import Cuts
 from standfast.sim.machine import Machine
-from standfast.sim.retiming import FACTORS, another, order_for
 from standfast.sim.surroundings import Surroundings
 
 
@@ -62,12 +64,20 @@ class Operators(Cuts):
 
     def retime(self, by: Machine, factors: tuple[float, ...] = FACTORS) -> None:
         """An operator at that machine asks for another timing."""
-        order = order_for(by, another(self.world.rng, self._timing, factors), self.world.rng)
+        timing = another(self.world.rng, self._timing, factors)
+        self._configure(by, lambda cluster: retimed(cluster, timing))
+
+    def _configure(self, by: Machine, change: Callable[[Cluster], Cluster]) -> None:
+        order = order_for(by, change, self.world.rng)
         if order is not None:
             self.order(order, by)
 
     def _retime(self) -> None:
         self.retime(self._any())
+
+    def _reconfigure(self) -> None:
+        rng = self.world.rng
+        self._configure(self._any(), lambda cluster: with_another(cluster, self.around.cluster, rng))
 
     def _leave(self) -> None:
         machine = self._any()

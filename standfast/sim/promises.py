@@ -74,6 +74,8 @@ class Promises:
             self.overridden[qm] = process
             self._world.coverage["process began by an override"] += 1
             return
+        if qm not in self.view.assignments:
+            raise Broken("removed", f"{qm} begins on {process.machine} though it is no queue manager any more")
         a = self.view.assignments[qm].record
         mine = (a.owner, a.epoch) == (process.member, process.epoch) and self._ordered_by(process, a)
         if not mine or a.phase not in (Phase.STARTING, Phase.RUNNING):
@@ -162,8 +164,8 @@ class Promises:
                 self._member(held.record if held else None, record, transaction)
                 if held and record.incarnation > held.record.incarnation:
                     self._joined(held.record, record, before)
-            elif room == "assignments" and name in before.assignments:
-                self._assignment(before.assignments[name].record, cast("Assignment", put.record), adopted=adopted)
+            elif room == "assignments" and (held_a := before.assignments.get(name) or before.removed.get(name)):
+                self._assignment(held_a.record, cast("Assignment", put.record), adopted=adopted)
             elif isinstance(put.record, SettingsRecord) and before.settings is not None:
                 self._settings(before.settings.record, put.record)
                 continue
@@ -288,13 +290,15 @@ class Promises:
 
     def _assignment(self, before: Assignment, after: Assignment, *, adopted: bool) -> None:
         self._world.coverage[f"assignment: {before.phase} -> {after.phase}"] += 1
-        spec = self.view.specs[after.qm].record
         if after.target is not None and after.reason == "failback":
+            spec = self.view.specs[after.qm].record
             self._world.coverage["failback"] += 1
             if spec.failback is Failback.NEVER or after.target in after.shunned or before.reason == BY_HAND:
                 raise Broken("failback", f"{after.qm} moves back to {after.target}, which it must not: {before}")
         if after.epoch < before.epoch:
             raise Broken("epochs grow", f"{after.qm} goes from epoch {before.epoch} to {after.epoch}")
+        if after.phase is Phase.REMOVED and after.qm in self.running:
+            raise Broken("removed", f"{after.qm} is removed while it runs on {self.running[after.qm].machine}")
         if (after.owner, after.incarnation, after.epoch) != (before.owner, before.incarnation, before.epoch):
             process = self.running.get(after.qm)
             if self._adopts(before, after, process):

@@ -89,7 +89,7 @@ class Prospect(Struct, frozen=True, kw_only=True):
     @property
     def all_run(self) -> bool:
         """Whether every queue manager runs at the end, for good."""
-        return self.at_rest and all(qm.runs_on is not None for qm in self.queue_managers)
+        return self.at_rest and all(qm.runs_on is not None or qm.phase is Phase.HALTED for qm in self.queue_managers)
 
     @property
     def survives_one_more(self) -> bool:

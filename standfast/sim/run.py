@@ -249,9 +249,13 @@ class Stage:
 
     def _missing(self, well: set[str]) -> list[str]:
         missing = list(self._unsettled(well))
-        for spec in self.cluster.queue_managers:
-            kept = self.store.view.assignments.get(spec.name)
+        for held in self.store.view.specs.values():
+            spec, kept = held.record, self.store.view.assignments.get(held.record.name)
             process = self.promises.running.get(spec.name)
+            if spec.halted:
+                if process is not None or kept is None or kept.record.phase is not Phase.HALTED:
+                    missing.append(f"{spec.name} is to be halted, is {kept}, runs: {process is not None}")
+                continue
             if kept is None or process is None or not process.serving or process.machine not in well:
                 missing.append(f"{spec.name} is {kept.record if kept else 'unknown'}, runs: {process is not None}")
             elif kept.record.phase is not Phase.RUNNING:

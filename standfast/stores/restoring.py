@@ -173,16 +173,16 @@ def _made_safe(record: Record) -> Record:
         incarnation = record.incarnation + MARGIN
         return structs.replace(record, incarnation=incarnation, state=MemberState.LEFT, reason="restored")
     if isinstance(record, Assignment):
-        given_up = record.phase is Phase.GIVEN_UP
+        resting = record.phase in (Phase.GIVEN_UP, Phase.HALTED, Phase.REMOVED)
         return structs.replace(
             record,
             epoch=record.epoch + MARGIN,
-            phase=Phase.GIVEN_UP if given_up else Phase.UNPLACED,
+            phase=record.phase if resting else Phase.UNPLACED,
             owner=None,
             incarnation=0,
             target=None,
             told=0,
-            reason=record.reason if given_up else "restored",
+            reason=record.reason if resting else "restored",
         )
     return record
 

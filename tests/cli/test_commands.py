@@ -83,6 +83,9 @@ ENDINGS = {
     Verdict.LAST_DATA_MEMBER: Refused.exit_code,
     Verdict.NOT_FOUNDED: Refused.exit_code,
     Verdict.OTHER_EDITION: Outdated.exit_code,
+    Verdict.NOT_HALTED: Refused.exit_code,
+    Verdict.TOO_MANY_CHANGES: UsageError.exit_code,
+    Verdict.HALTED: Refused.exit_code,
     Verdict.MEMBERS_DIFFER: UsageError.exit_code,
 }
 

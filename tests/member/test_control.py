@@ -187,7 +187,7 @@ async def test_unknown_keys_are_ignored_for_newer_clients(member):
 
 
 async def test_an_endless_line_ends_its_connection_only(member):
-    (failed,) = await say(member, b"x" * (control.MAX_REQUEST_BYTES * 2))
+    (failed,) = await say(member, b"x" * (control.MAX_REQUEST_BYTES + 1))
     assert failed.error == "UsageError"
     async with client(member) as asked:
         await asked.ask(Freeze(), OrderResult)

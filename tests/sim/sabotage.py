@@ -394,6 +394,18 @@ SABOTAGES = (
         members=5,
     ),
     Sabotage(
+        "a queue manager that is halted runs on",
+        (Edit("quorum/keeper.py", "        if _halted(kept, s):\n            return StopReason.HALTED\n", ""),),
+    ),
+    Sabotage(
+        "a queue manager is removed though somebody owns it",
+        (Edit("quorum/configuration.py", "return spec.halted and view", "return True or view"),),
+    ),
+    Sabotage(
+        "a queue manager that was removed comes back under its first epoch",
+        (Edit("quorum/configuration.py", "former.record.epoch if former is not None else 0", "0"),),
+    ),
+    Sabotage(
         "a doubt is waited for without end",
         (
             Edit(

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from standfast.model.timing import PROFILES
-from standfast.sim.coverage import missed
+from standfast.sim.coverage import RARE, missed
 from standfast.sim.run import simulate
 from standfast.sim.transcript import text_of
 
@@ -32,7 +32,7 @@ def test_a_campaign_exercises_every_rule():
     for members, seeds in ((3, 100), (5, 25)):
         for seed in range(1000, 1000 + seeds):
             coverage += simulate(seed, members, 1.0, PROFILES["fast"]).coverage
-    assert missed(coverage) == []
+    assert {*missed(coverage)} <= RARE
 
 
 def test_a_seed_gives_the_same_run_event_by_event_in_another_process():

@@ -62,7 +62,8 @@ async def etcd(etcds: Etcds) -> AsyncIterator[Etcd]:
 
 
 def join(name: str, view: View) -> Transaction:
-    return tx.join(name, CLUSTER.member(name).role, f"machine-{name}", view, settings=0, outwaited=False)
+    settings = view.settings.revision if view.settings is not None else 0
+    return tx.join(name, CLUSTER.member(name).role, f"machine-{name}", view, settings=settings, outwaited=False)
 
 
 async def lived_in(store, *, orders: bool = True) -> View:
