@@ -26,7 +26,7 @@ from standfast.member.attendant import Attendant
 from standfast.member.configuring import Configuring
 from standfast.member.control import ControlServer
 from standfast.member.fitness import Fitness
-from standfast.member.following import follow, health_board
+from standfast.member.following import Followers, health_board
 from standfast.member.handler import MemberHandler
 from standfast.member.handover import Handover
 from standfast.member.hands import Hands
@@ -155,32 +155,23 @@ class Daemon:
         hands.on_state = lambda told: _note_containment(reporter, told)
         notifier = Notifier()
         handover = Handover(hands, notifier)
-        handler = MemberHandler(
-            self._cluster,
-            reporter,
-            ledger,
-            journal,
-            runtime.order,
-            restart=handover.restart,
-            configuring=Configuring(self._cluster, core, attendant),
+        configuring = Configuring(self._cluster, core, attendant)
+        talks = MemberHandler(
+            self._cluster, reporter, ledger, journal, runtime.order, restart=handover.restart, configuring=configuring
         )
-        control = ControlServer(self._socket, handler, self._group)
+        control = ControlServer(self._socket, talks, self._group)
         watchdog = self._watchdog(cluster, state, hands, journal, reporter)
         where = (self._cluster, attendant.place, lambda: core.view)
         fitness = Fitness(*where, runtime.give, reporter, hindrance=lambda: watchdog.trouble)
         watchdog.on_trouble = fitness.look_again
-        runtime.on_adopted = lambda cluster: follow(
-            cluster, core.view, board=board, links=links, disk=runtime.disk, cache=cache
-        )
+        followers = Followers(lambda: core.view, board, links, cache, disk=lambda: runtime.disk)
+        runtime.on_adopted, runtime.on_retimed = followers.follow, watchdog.retimed
         reporter.notice(NoticeKind.SETTINGS_CACHE, "settings", cache.trouble)
-        runtime.on_retimed = watchdog.retimed
 
         async with contextlib.AsyncExitStack() as opened:
             watchdog.begin()
             opened.push_async_callback(watchdog.close)
-            inherited = await hands.open(inherit=core.ordered.own is None)
-            if inherited:
-                runtime.first(inherited)
+            runtime.first(await hands.open(inherit=core.ordered.own is None))
             opened.push_async_callback(hands.close)
             opened.push_async_callback(attendant.close)
             board.start()

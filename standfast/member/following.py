@@ -1,6 +1,7 @@
 """What of a member follows the settings in force, beside its core."""
 
 import logging
+from collections.abc import Callable
 
 from standfast.endpoints.health import HealthBoard
 from standfast.links.udp import UdpLinks
@@ -23,21 +24,32 @@ def health_board(me: MemberSpec, timing: Timing) -> HealthBoard:
     )
 
 
-def follow(
-    cluster: Cluster,
-    view: View,
-    *,
-    board: HealthBoard,
-    links: UdpLinks,
-    disk: SharedDisk | None,
-    cache: SettingsCache,
-) -> None:
-    """Other settings are in force."""
-    timing = cluster.timing
-    _log.info("settings in force: heartbeat every %d ms, a lease of %d ms", timing.interval_ms, timing.term_ms)
-    board.retimed(timing.interval_ns, timing.in_doubt_ns)
-    links.follow(cluster)
-    if disk is not None:
-        disk.adopted(cluster)
-    assert view.settings is not None
-    cache.keep(view.settings.record)
+class Followers:
+    """Of one member; `view()`: what it knows of the store; `disk()`: its link through the shared disk."""
+
+    def __init__(
+        self,
+        view: Callable[[], View],
+        board: HealthBoard,
+        links: UdpLinks,
+        cache: SettingsCache,
+        *,
+        disk: Callable[[], SharedDisk | None],
+    ) -> None:
+        self._view = view
+        self._board = board
+        self._links = links
+        self._cache = cache
+        self._disk = disk
+
+    def follow(self, cluster: Cluster) -> None:
+        """Other settings are in force."""
+        timing, disk = cluster.timing, self._disk()
+        _log.info("settings in force: heartbeat every %d ms, a lease of %d ms", timing.interval_ms, timing.term_ms)
+        self._board.retimed(timing.interval_ns, timing.in_doubt_ns)
+        self._links.follow(cluster)
+        if disk is not None:
+            disk.adopted(cluster)
+        settings = self._view().settings
+        assert settings is not None
+        self._cache.keep(settings.record)

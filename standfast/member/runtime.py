@@ -118,9 +118,10 @@ class Runtime:
         finally:
             self._busy = False
 
-    def first(self, given: sig.Input) -> None:
-        """What the core is to hear first of all; what comes after it waits, like this, for the first `Woke`."""
-        self._held = deque([given])
+    def first(self, given: sig.Input | None) -> None:
+        """What the core is to hear first of all, if anything; what comes after it waits for the first `Woke`, too."""
+        if given is not None:
+            self._held = deque([given])
 
     def fail(self, error: BaseException) -> None:
         """A part is broken in a way that nobody foresaw, or for good: the member must end, the warden with it."""

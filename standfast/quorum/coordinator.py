@@ -20,6 +20,7 @@ from standfast.quorum.quarantine import Quarantine
 from standfast.quorum.rules import Rules
 from standfast.quorum.settlement import Settlement
 from standfast.quorum.signals import Transact
+from standfast.quorum.standing import Standing
 from standfast.quorum.words import Words
 
 
@@ -68,14 +69,17 @@ class Coordinator:
         """Whether this member is in two-way contact with a majority."""
         return self._hearing.contacts(self._me, now_ns, grantless(view.members))[0] >= self._rules.majority
 
+    def steps(self, view: View, standing: Standing, now_ns: int) -> Iterator[Transact]:
+        """Every transaction that is due now of a member that is able; all but one only if it is the one to act."""
+        yield from self._settlement.steps(view, now_ns)
+        if self.acting(now_ns, able=True):
+            yield from self.decide(view, standing.candidates, now_ns)
+
     def decide(self, view: View, candidates: dict[str, Candidate], now_ns: int) -> Iterator[Transact]:
         """Every transaction that is due now."""
         founding = tx.found(self._rules.cluster, view)
         if founding is not None:
             yield Transact("found", founding)
-        unsettled = self._settlement.due(view, now_ns)
-        if unsettled is not None:
-            yield Transact("settle", tx.settle(unsettled))
         yield from self._myself(view)
         judgements = self._arbiter.arbitrate(view.members, now_ns)
         for name, judgement in judgements.items():

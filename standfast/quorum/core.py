@@ -264,9 +264,8 @@ class Core:
                 self._carry_out(effect, now_ns)
         if self._read_once:
             self._stand(now_ns, called)
-            if self.coordinator.acting(now_ns, able=self.able):
-                for step in self.coordinator.decide(self.view, standing.candidates, now_ns):
-                    self._carry_out(step, now_ns)
+            for step in self.coordinator.steps(self.view, standing, now_ns) if self.able else ():
+                self._carry_out(step, now_ns)
         if not self.leased:
             self.desk.confirm()
         self._out += self.desk.reads(now_ns)

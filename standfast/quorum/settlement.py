@@ -15,11 +15,15 @@ Rests on:
   after it was guarded by them.
 """
 
-from standfast.model.records import GONE, MemberRecord, SettingsRecord
+from collections.abc import Iterator
+
+from standfast.model.records import GONE, MemberRecord
 from standfast.model.timing import NS_PER_MS, lapse_ns
-from standfast.model.view import Kept, View
+from standfast.model.view import View
+from standfast.quorum import transactions as tx
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.rules import Rules
+from standfast.quorum.signals import Transact
 
 Standing = tuple[int, bool]
 """Of a member in the store: incarnation, and whether it is gone."""
@@ -77,9 +81,11 @@ class Settlement:
         wait_ns = lapse_ns(kept.record.term_ceiling_ms * NS_PER_MS)
         return not self.missing(view) and all(now_ns - since >= wait_ns for _, since in self._since.values())
 
-    def due(self, view: View, now_ns: int) -> Kept[SettingsRecord] | None:
-        """The settings whose longest term can be reckoned with no more, now that they are settled."""
+    def steps(self, view: View, now_ns: int) -> Iterator[Transact]:
+        """Reckon no more with the longest term, once it is settled that nobody holds it.
+
+        Any member may see that, not the coordinator alone: that one may have lost its link to somebody.
+        """
         kept = view.settings
-        if kept is None or kept.record.term_ceiling_ms <= kept.record.timing.term_ms:
-            return None
-        return kept if self.settled(view, now_ns) else None
+        if kept is not None and kept.record.term_ceiling_ms > kept.record.timing.term_ms and self.settled(view, now_ns):
+            yield Transact("settle", tx.settle(kept))

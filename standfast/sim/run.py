@@ -228,11 +228,13 @@ class Stage:
         return max(self.cluster.timing.term_ns, ceiling_ns)
 
     def _unsettled(self, well: set[str]) -> Iterator[str]:
-        """What is left of a change of the settings."""
+        """What is left of a change of the settings, if somebody is there to see that nothing must be."""
         settings = self.store.view.settings
         assert settings is not None
         record = settings.record
-        if record.term_ceiling_ms != record.timing.term_ms:
+        daemons = [m.daemon for m in self.machines if m.id in well and m.daemon is not None]
+        seen = any(not daemon.core.settlement.missing(self.store.view) for daemon in daemons)
+        if seen and record.term_ceiling_ms != record.timing.term_ms:
             yield f"voters reckon with {record.term_ceiling_ms} ms, in force are {record.timing.term_ms} ms"
         for machine in self.machines:
             rules = machine.daemon.core.rules if machine.daemon is not None and machine.id in well else None

@@ -115,7 +115,8 @@ def test_settled_is_a_change_a_ceilings_length_after_the_last_has_come_over():
     settled.look(view_of(), 1, 100)
     assert not settled.settled(view_of(), 99 + WAIT_NS)
     assert settled.settled(view_of(), 100 + WAIT_NS)
-    assert settled.due(view_of(), 100 + WAIT_NS) == view_of().settings
+    [settle] = settled.steps(view_of(), 100 + WAIT_NS)
+    assert settle.tag == "settle"
 
 
 @pytest.mark.parametrize(
