@@ -422,7 +422,11 @@ SABOTAGES = (
     ),
     Sabotage(
         "what runs by another's override is started",
-        (Edit("quorum/keeper.py", "if self._overrides.held(run.spec.name):", "if False:"),),
+        (
+            Edit("quorum/keeper.py", "if self._overrides.held(run.spec.name):", "if False:"),
+            Edit("quorum/keeper.py", "elif self._overrides.floor(a.qm) > a.epoch:", "elif False:"),
+        ),
+        why_pair="an owner does not start under an epoch that an override has passed",
     ),
     Sabotage(
         "a voter forgets overrides when it restarts",
@@ -450,8 +454,8 @@ SABOTAGES = (
             ),
             Edit(
                 "quorum/ordered.py",
-                "        parts = self.own.parts if self.in_force else ()",
-                "        parts = self.own.parts if self.own.stage is not Stage.ENDING else ()",
+                "        parts = self.own.parts if self.own is not None and self.in_force else ()",
+                "        parts = self.own.parts if self.own is not None and self.own.stage is not Stage.ENDING else ()",
             ),
             Edit("quorum/ordered.py", "lost = self.own.stage is Stage.SETTLING and", "lost = False and"),
         ),
