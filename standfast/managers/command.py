@@ -37,7 +37,15 @@ from msgspec import Meta, Struct
 from standfast.errors import MachineError
 from standfast.managers.asking import ask
 from standfast.managers.options import option_problems, read_options
-from standfast.managers.tended import filled, placeholder_problems, require_port, require_program, require_serving
+from standfast.managers.tended import (
+    filled,
+    own_disk_problems,
+    placeholder_problems,
+    require_port,
+    require_program,
+    require_serving,
+    user_remarks,
+)
 from standfast.ports import Durability, Launch, Place, Remark, StopStage, Tended
 
 _COMMANDS = ("start", "status", "stop")
@@ -87,6 +95,7 @@ class Command:
             found.append("option 'start' is missing: the command that starts the queue manager, as a list of words.")
         for name in _ALL_COMMANDS:
             found += placeholder_problems(name, getattr(options, name))
+            found += own_disk_problems(name, getattr(options, name), place)
         overlap = sorted(set(options.serves) & set(options.stopped))
         if overlap:
             found.append(f"options 'serves' and 'stopped' both hold {overlap[0]}: a code can mean one of them only.")
@@ -121,9 +130,9 @@ class Command:
             raise MachineError(f"{' '.join(words)} (option 'version') printed no version.")
         return found[0]
 
-    async def examine(self, place: Place) -> list[Remark]:  # noqa: ARG002 - `launch` finds all that it needs
-        """Nothing beside the programs is needed."""
-        return []
+    async def examine(self, place: Place) -> list[Remark]:
+        """Whether its user can be become."""
+        return await user_remarks(read_options(place.options, CommandOptions).run_as)
 
 
 def _command(option: str, words: Words, place: Place) -> Words:

@@ -39,7 +39,7 @@ from standfast.managers import ibmmq_child
 from standfast.managers.asking import ask
 from standfast.managers.ibmmq_words import STATUS_CODES, Standing
 from standfast.managers.options import option_problems, read_options
-from standfast.managers.tended import require_port, require_program, require_serving
+from standfast.managers.tended import require_port, require_program, require_serving, user_remarks
 from standfast.ports import Durability, Launch, Place, Remark, StopStage, Tended
 
 _NAME = re.compile(r"[A-Za-z0-9./_%]{1,48}")
@@ -118,10 +118,7 @@ class IbmMq:
     async def examine(self, place: Place) -> list[Remark]:
         """The user, and the first configuration."""
         options = read_options(place.options, IbmMqOptions)
-        found = []
-        if options.run_as and (await ask("id", "-u", options.run_as)).code != 0:
-            text = f"user {options.run_as!r} does not exist here: create it with the same number on all data members."
-            found.append(Remark(text))
+        found = await user_remarks(options.run_as)
         if options.mqsc:
             answer = await ask("cat", options.mqsc)
             if answer.code != 0:

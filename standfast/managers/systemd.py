@@ -34,7 +34,14 @@ from standfast.disposable import bare_python
 from standfast.managers import unit_child
 from standfast.managers.asking import ask
 from standfast.managers.options import option_problems, read_options
-from standfast.managers.tended import filled, placeholder_problems, require_port, require_program, require_serving
+from standfast.managers.tended import (
+    filled,
+    own_disk_problems,
+    placeholder_problems,
+    require_port,
+    require_program,
+    require_serving,
+)
 from standfast.ports import Durability, Launch, Outside, Place, Remark, StopStage, Tended
 
 _PERMIT = "unit-permit"
@@ -72,7 +79,8 @@ class Systemd:
         options = read_options(place.options, SystemdOptions)
         if not _UNIT.fullmatch(options.unit):
             found.append(f"option 'unit' = {options.unit!r} names no service: write it as \"broker.service\".")
-        return found + placeholder_problems("status", options.status)
+        found += placeholder_problems("status", options.status)
+        return found + own_disk_problems("status", options.status, place)
 
     def launch(self, place: Place) -> Launch:
         """Its start; raises MachineError when a program is missing."""

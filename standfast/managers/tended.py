@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from standfast.errors import MachineError
-from standfast.ports import STATUS_FILE, NotReady, Observed, Place, Tended, boottime_ns
+from standfast.managers.asking import ask
+from standfast.ports import STATUS_FILE, NotReady, Observed, Place, Remark, Tended, boottime_ns
 
 PLACEHOLDERS = ("name", "data_dir", "run_dir", "address", "port")
 """Fields of a Place that `{...}` stands for in the words of a command."""
@@ -41,6 +42,27 @@ def placeholder_problems(option: str, words: Sequence[str]) -> list[str]:
             hint = f"did you mean {{{near[0]}}}?" if near else f"there are {', '.join(PLACEHOLDERS)}."
             found.append(f"option {option!r}: {{{name}}} stands for nothing: {hint}")
     return found
+
+
+def own_disk_problems(option: str, words: Sequence[str], place: Place) -> list[str]:
+    """A sentence when the program lies on the queue manager's storage: looking for it there could hang the daemon."""
+    if words and Path(filled(words[:1], place)[0]).is_relative_to(place.data_dir):
+        return [
+            f"option {option!r}: {words[0]} is on the queue manager's storage: programs belong on each member's disk."
+        ]
+    return []
+
+
+async def user_remarks(user: str) -> list[Remark]:
+    """Whether commands can run as that user here; empty: as the member."""
+    if not user:
+        return []
+    answer = await ask("id", "-u", user)
+    if answer.code != 0:
+        return [Remark(f"user {user!r} does not exist here: create it with the same number on all data members.")]
+    if os.geteuid() not in (0, int(answer.output)):
+        return [Remark(f"the member can not become user {user!r}: run it as root, or as that user.")]
+    return []
 
 
 def require_program(word: str, option: str) -> str:

@@ -15,13 +15,15 @@ from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.model.cluster import Cluster, QueueManagerSpec
 from standfast.model.view import View
-from standfast.ports import Place
+from standfast.ports import Place, QueueManager
 from standfast.quorum import signals as sig
 from standfast.quorum.placement import ALL
 from standfast.storage.probe import Prober, ProbeState
 
 EVERY_S = 5.0
 """Pause between two rounds of probes."""
+EXAMINE_EVERY_S = 60.0
+"""How long an examination counts that found nothing in the way: it runs programs, which cost more than a probe."""
 
 
 class Fitness:
@@ -48,6 +50,8 @@ class Fitness:
         self._hindrance = hindrance
         self._stirred = asyncio.Event()
         self._unfit: tuple[str, ...] = (ALL,)
+        self._sound: dict[str, tuple[QueueManagerSpec, float]] = {}
+        """Queue managers whose examination found nothing in the way, and when (seconds of the event loop)."""
 
     def look_again(self) -> None:
         """Something has changed: look now."""
@@ -90,11 +94,21 @@ class Fitness:
             if problems := manager.problems(place):
                 return " ".join(problems)
             manager.launch(place)
-            if obstacles := [remark.text for remark in await manager.examine(place) if remark.severe]:
-                return " ".join(obstacles)
+            return await self._obstacles(spec, manager, place)
         except (StandfastError, OSError) as error:
             return str(error)
-        return ""
+
+    async def _obstacles(self, spec: QueueManagerSpec, manager: QueueManager, place: Place) -> str:
+        now_s = asyncio.get_running_loop().time()
+        known, at_s = self._sound.get(spec.name, (None, 0.0))
+        if known == spec and now_s < at_s + EXAMINE_EVERY_S:
+            return ""
+        found = " ".join(remark.text for remark in await manager.examine(place) if remark.severe)
+        if found:
+            self._sound.pop(spec.name, None)
+        else:
+            self._sound[spec.name] = (spec, now_s)
+        return found
 
     async def _storage_trouble(self, prober: Prober, spec: QueueManagerSpec) -> str:
         try:

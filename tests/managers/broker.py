@@ -43,6 +43,19 @@ def nats_server() -> str:
     return Nats().launch(Place(name="", data_dir=Path(), run_dir=Path(), address="", port=0)).argv[0]
 
 
+def nats_in(pids: list[int]) -> int:
+    """The nats-server among these processes."""
+    (found,) = [pid for pid in pids if _name(pid) == "nats-server"]
+    return found
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def command_options(_: Place | None = None) -> dict[str, object]:
     """A real nats-server that goes into the background, as most queue managers do."""
     script = f'{nats_server()} --name "$0" -a "$1" -p "$2" -js -sd "$3" &'

@@ -3,10 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from standfast.member.fitness import Fitness
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
 from standfast.model.view import View
-from standfast.ports import Place
+from standfast.ports import Place, Remark
 from standfast.quorum import signals as sig
 from standfast.quorum.placement import ALL
 from tests.member.warden_stage import until
@@ -60,5 +62,53 @@ async def test_a_member_is_unfit_for_all_until_it_has_looked_and_looks_before_it
     async with asyncio.timeout(10):
         assert await given.get() == sig.FitnessChanged((ALL,))
         assert await given.get() == sig.FitnessChanged(("bad",))
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+
+
+class Examined:
+    """A driver that counts how often it is asked to look at the machine."""
+
+    def __init__(self) -> None:
+        self.remarks: list[Remark] = [Remark("no licence on this machine"), Remark("an old version", severe=False)]
+        self.times = 0
+
+    def problems(self, place: Place) -> list[str]:
+        return []
+
+    def launch(self, place: Place) -> None:
+        pass
+
+    async def examine(self, place: Place) -> list[Remark]:
+        self.times += 1
+        return self.remarks
+
+
+async def test_what_a_driver_finds_in_the_way_counts_at_once_and_a_good_look_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found = Examined()
+    monkeypatch.setattr("standfast.member.fitness.driver", lambda _: found)
+    spec = QueueManagerSpec(name="q", kind="examined", port=1, storage=StorageSpec(path=str(tmp_path)))
+    members = (MemberSpec(name="a", role=Role.DATA, addresses=("127.0.0.1",)),)
+    given: list[sig.Input] = []
+    fitness = Fitness(
+        Cluster(name="c", id="1", members=members, queue_managers=(spec,)),
+        lambda spec: Place(name=spec.name, data_dir=tmp_path, run_dir=tmp_path, address="127.0.0.1", port=1),
+        View,
+        given.append,
+        Notices(),  # type: ignore[arg-type]
+        hindrance=lambda: "",
+    )
+    looking = asyncio.create_task(fitness.run())
+    await until(lambda: given[-1:] == [sig.FitnessChanged(("q",))])
+    del found.remarks[0]
+    fitness.look_again()
+    await until(lambda: given[-1] == sig.FitnessChanged(()))
+    times = found.times
+    for _ in range(5):
+        fitness.look_again()
+        await asyncio.sleep(0.05)
+    assert found.times == times
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)

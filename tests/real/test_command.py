@@ -19,7 +19,7 @@ from standfast.model.events import EventKind
 from standfast.model.records import Phase
 from standfast.ports import Durability
 from standfast.quorum.signals import Verdict
-from tests.managers.broker import command_options
+from tests.managers.broker import command_options, nats_in
 from tests.real.running import QM, Running, proxy, started, until
 
 
@@ -31,8 +31,8 @@ async def shared(tmp_path: Path) -> AsyncIterator[Running]:
 
 
 def broker(cluster: Running, member: str) -> int:
-    """The process behind the minder."""
-    return tree([cluster.process(member)])[-1]
+    """The process behind the minder, and none of its commands."""
+    return nats_in(tree([cluster.process(member)]))
 
 
 async def test_it_is_restarted_moved_and_taken_over_and_nothing_acknowledged_is_missing(cluster: Running) -> None:
@@ -92,3 +92,30 @@ def _given_up(report: StatusReport) -> bool:
 
 def _codes(told: list[EventLine]) -> set[object]:
     return {line.fields["code"] for line in told if line.kind == EventKind.QM_FAILED}
+
+
+async def test_one_that_is_slow_to_start_hangs_in_its_stop_and_freezes_is_moved_and_restarted_all_the_same(
+    tmp_path: Path,
+) -> None:
+    options = command_options()
+    shell, option, script, *words = options["start"]  # type: ignore[misc]
+    options |= {"start": [shell, option, f"sleep 1; {script}", *words], "stop": ["sleep", "60"]}
+    edits = {"port = 4222": "port = 4222\nstop_timeout_s = 2.0"}
+    cluster = await started(tmp_path / "lab", edits, kind="command", options=options)
+    try:
+        before = await cluster.queue_manager()
+        assert before.owner is not None
+        frozen = broker(cluster, before.owner)
+        os.kill(frozen, signal.SIGSTOP)  # its port still accepts connections
+        failed = await cluster.until_told(lambda line: line.kind == EventKind.QM_FAILED)
+        assert failed.fields["code"] == "no_answer"
+        await until(lambda: await_end([frozen], 0))
+        assert await cluster.placing() == (before.owner, before.epoch)
+
+        hanging = broker(cluster, before.owner)
+        assert await cluster.order(Move(QM, cluster.other(before.owner))) is Verdict.DONE
+        await cluster.lab.until_running(QM, on=cluster.other(before.owner))
+        assert await_end([hanging], 0)
+        await cluster.audit()
+    finally:
+        cluster.down()
