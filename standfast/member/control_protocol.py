@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from standfast.member.report import StatusReport
 from standfast.member.snapshot import Snapshot
+from standfast.model.cluster import MemberSpec
 from standfast.quorum.can_stop import Safety
 from standfast.quorum.signals import Verdict
 
@@ -90,9 +91,45 @@ class Restart(Struct, frozen=True, tag_field="do", tag="restart"):
     check: bool = False
 
 
-ORDERS = (Move, Drain, Undrain, Clear, Freeze, Thaw, Restart)
+class AddMember(Struct, frozen=True, tag_field="do", tag="add_member"):
+    """Let one more member vote; answered by OrderResult."""
+
+    spec: MemberSpec
+
+
+class RemoveMember(Struct, frozen=True, tag_field="do", tag="remove_member"):
+    """Let a member that is stopped or evicted vote no more; answered by OrderResult."""
+
+    member: str
+
+
+class ReplaceMember(Struct, frozen=True, tag_field="do", tag="replace_member"):
+    """Let another machine be that member, at these addresses (none: at the old ones); answered by OrderResult."""
+
+    member: str
+    addresses: tuple[str, ...] = ()
+    client_address: str = ""
+
+
+ORDERS = (Move, Drain, Undrain, Clear, Freeze, Thaw, Restart, AddMember, RemoveMember, ReplaceMember)
 """Requests that change something."""
-Request = Hello | Status | Events | Move | Drain | Undrain | Clear | CanStop | Freeze | Thaw | TakeSnapshot | Restart
+Request = (
+    Hello
+    | Status
+    | Events
+    | Move
+    | Drain
+    | Undrain
+    | Clear
+    | CanStop
+    | Freeze
+    | Thaw
+    | TakeSnapshot
+    | Restart
+    | AddMember
+    | RemoveMember
+    | ReplaceMember
+)
 
 # ---------------------------------------------------------------- answers
 

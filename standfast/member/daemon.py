@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from standfast.endpoints.health import HealthBoard
-from standfast.errors import AlreadyRunning, MachineError, StandfastError, StateError
+from standfast.errors import AlreadyRunning, MachineError, StandfastError
 from standfast.links.udp import UdpLinks
 from standfast.member.attendant import Attendant
 from standfast.member.control import ControlServer
+from standfast.member.farewell import farewell
 from standfast.member.fitness import Fitness
 from standfast.member.handler import MemberHandler
 from standfast.member.handover import Handover
@@ -165,7 +166,8 @@ class Daemon:
             hindrance=lambda: watchdog.trouble,
         )
         watchdog.on_trouble = fitness.look_again
-        runtime.on_adopted = lambda cluster: _adopted(cluster, board)
+        store.drained = lambda: core.view.orders.record.drained
+        runtime.on_adopted = lambda cluster: _adopted(cluster, board, links, store)
         runtime.on_retimed = watchdog.retimed
 
         async with contextlib.AsyncExitStack() as opened:
@@ -254,11 +256,8 @@ async def _first_end(runtime: Runtime, work: list[asyncio.Task[None]]) -> None:
     reason = await runtime.left
     if failure is not None:
         raise _root(failure)
-    if reason is sig.LeaveReason.NAMESAKE:
-        raise StateError(
-            f"Another machine joined as member {runtime.core.me!r}, so this one has stopped. Give each machine its own "
-            f"name in the cluster file, and do not copy state directories between machines."
-        )
+    if (why := farewell(reason, runtime.core.me)) is not None:
+        raise why
 
 
 def _root(failure: BaseException) -> BaseException:
@@ -302,11 +301,13 @@ def _note_containment(reporter: Reporter, told: State) -> None:
     reporter.notice(NoticeKind.NO_CGROUP, "warden", "process groups" if by_group else "")
 
 
-def _adopted(cluster: Cluster, board: HealthBoard) -> None:
+def _adopted(cluster: Cluster, board: HealthBoard, links: UdpLinks, store: Storehouse) -> None:
     """Other settings are in force."""
     timing = cluster.timing
     _log.info("settings in force: heartbeat every %d ms, a lease of %d ms", timing.interval_ms, timing.term_ms)
     board.retimed(timing.interval_ns, timing.in_doubt_ns)
+    links.follow(cluster)
+    store.follow(cluster)
 
 
 @contextlib.contextmanager

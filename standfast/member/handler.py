@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
+from standfast.clusterfile.rules import member_problems
 from standfast.errors import StoreError, UsageError
 from standfast.member.control import Actor
 from standfast.member.control_protocol import (
     VERSION,
+    AddMember,
     CanStop,
     Clear,
     Drain,
@@ -15,6 +17,8 @@ from standfast.member.control_protocol import (
     Hello,
     Move,
     OrderResult,
+    RemoveMember,
+    ReplaceMember,
     Request,
     Response,
     Restart,
@@ -29,8 +33,9 @@ from standfast.member.control_protocol import (
 from standfast.member.journal import Journal, line_of
 from standfast.member.report import situation
 from standfast.member.reporter import Reporter
-from standfast.model.cluster import Cluster
+from standfast.model.cluster import Cluster, MemberSpec, Role
 from standfast.quorum import signals as sig
+from standfast.quorum import voter_orders
 from standfast.quorum.can_stop import can_stop
 from standfast.stores.ledger import Ledger
 
@@ -46,6 +51,33 @@ _ORDERS: dict[type, Callable[..., sig.Order]] = {
     Freeze: lambda _: sig.Freeze(on=True),
     Thaw: lambda _: sig.Freeze(on=False),
 }
+
+
+def _change_of_voters(request: Request, actor: Actor) -> voter_orders.Change | None:
+    """The order to the core; None for another request. Raises UsageError for what can not be a member."""
+    by = str(actor)
+    if isinstance(request, RemoveMember):
+        return voter_orders.RemoveMember(request.member, by)
+    if isinstance(request, AddMember):
+        _judge(request.spec)
+        return voter_orders.AddMember(request.spec, by)
+    if isinstance(request, ReplaceMember):
+        if request.addresses:
+            _judge(
+                MemberSpec(
+                    name=request.member,
+                    role=Role.DATA,
+                    addresses=request.addresses,
+                    client_address=request.client_address,
+                )
+            )
+        return voter_orders.ReplaceMember(request.member, request.addresses, request.client_address, by)
+    return None
+
+
+def _judge(spec: MemberSpec) -> None:
+    if problems := "; ".join(problem.sentence for problem in member_problems(spec)):
+        raise UsageError(f"That can not be a member, and nothing was ordered: {problems}")
 
 
 class MemberHandler:
@@ -68,8 +100,14 @@ class MemberHandler:
         self._order = order
         self._restart = restart
 
-    async def handle(self, request: Request, actor: Actor) -> Response:  # noqa: ARG002 - the server logs the actor
-        """Answer everything but Events; raises UsageError for a member that does not exist."""
+    async def handle(self, request: Request, actor: Actor) -> Response:
+        """Answer everything but Events; raises UsageError for a member that does not, or can not, exist."""
+        change = _change_of_voters(request, actor)
+        if change is not None:
+            # Until etcd has followed the change before, it counts a majority of its own: one more could be too many.
+            if self._reporter.status().store.strangers:
+                return OrderResult(sig.Verdict.NOT_SETTLED)
+            return OrderResult(await self._order(change))
         if type(request) in _ORDERS:
             return OrderResult(await self._order(_ORDERS[type(request)](request)))
         if isinstance(request, Restart):
@@ -78,8 +116,8 @@ class MemberHandler:
             return self._reporter.snapshot()
         report = self._reporter.status()
         if isinstance(request, CanStop):
-            if request.member not in {m.name for m in self._cluster.members}:
-                names = ", ".join(m.name for m in self._cluster.members)
+            if request.member not in {m.name for m in report.members}:
+                names = ", ".join(m.name for m in report.members)
                 raise UsageError(f"There is no member {request.member!r}: this cluster has {names}.")
             return SafetyReport(can_stop(situation(report), request.member))
         if isinstance(request, Hello):

@@ -34,6 +34,9 @@ class EventKind(StrEnum):
     QM_MOVE_ABANDONED = "qm_move_abandoned"
     MEMBER_DRAINED = "member_drained"
     MEMBER_UNDRAINED = "member_undrained"
+    MEMBER_ADDED = "member_added"
+    MEMBER_REMOVED = "member_removed"
+    MEMBER_REPLACED = "member_replaced"
     SETTINGS_CHANGED = "settings_changed"
     SETTINGS_SETTLED = "settings_settled"
     MEMBER_QUARANTINED = "member_quarantined"
@@ -134,6 +137,13 @@ CATALOGUE: dict[EventKind, Entry] = {
     ),
     EventKind.MEMBER_DRAINED: _entry(_I, "The member runs nothing until undrained.", "Undrain it after the work."),
     EventKind.MEMBER_UNDRAINED: _entry(_I, "The member may run queue managers again.", _NOTHING),
+    EventKind.MEMBER_ADDED: _entry(
+        _I, "An operator added a voting member.", "Start its machine: until it runs, it counts as one that is down."
+    ),
+    EventKind.MEMBER_REMOVED: _entry(_I, "An operator removed a voting member.", _NOTHING),
+    EventKind.MEMBER_REPLACED: _entry(
+        _I, "An operator put a member at another address.", "Start the new machine there, and the old one no more."
+    ),
     EventKind.SETTINGS_CHANGED: _entry(
         _I,
         "An operator changed the settings; the members adopt them one after the other.",

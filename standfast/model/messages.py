@@ -70,6 +70,7 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
         settings: revision of the settings that the sender goes by; 0: it goes by its cluster file.
         interval_ns: the interval of those settings in nanoseconds: the sender counts on being spoken to as often.
         overrides: the newest word on each member's overrides.
+        voters: tells over whose names `hears` is counted, see Rules; 0: those of the receiver.
     """
 
     sender: str
@@ -90,6 +91,7 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
     settings: int = 0
     interval_ns: int = 0
     overrides: tuple[Word, ...] = ()
+    voters: int = 0
 
 
 class Ack(Struct, frozen=True, array_like=True, tag="a"):

@@ -54,7 +54,7 @@ class Coordinator:
 
     def leading(self, now_ns: int, *, able: bool) -> str | None:
         """The first in rank that is heard and able, as this member sees it; None when there is none."""
-        for name in self._rules.rank:
+        for name in sorted(self._rules.rank, key=self._rules.drained.__contains__):
             if name == self._me:
                 if able:
                     return name
@@ -141,9 +141,11 @@ class Coordinator:
 
     def _isolated(self, name: str, now_ns: int) -> bool:
         """Whether anybody says that the silent member still writes on the shared disk."""
-        bit = self._rules.bits[name]
+        bit, voters = self._rules.bits.get(name, 0), self._rules.voters
         said = (self._hearing.fresh(other, now_ns) for other in self._hearing.peers)
-        return self._words.isolated(name, now_ns) or any(h is not None and h.isolated & bit for h in said)
+        return self._words.isolated(name, now_ns) or any(
+            h is not None and h.voters == voters and h.isolated & bit for h in said
+        )
 
     def _proof(self, kept: Kept[MemberRecord], now_ns: int) -> str:
         """What proves that the member's lease is over: its own word, or a majority of lapse votes; else empty."""

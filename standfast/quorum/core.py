@@ -44,7 +44,7 @@ class Core:
         self.identity = identity
         self.me = identity.name
         self.desk = Desk(rules, now_ns)
-        self.membership = Membership(self.me, cluster.member(self.me).role, identity.machine, rules)
+        self.membership = Membership(cluster.member(self.me), identity.machine, rules)
         self.hearing = Hearing(self.me, rules, now_ns)
         self.overrides = Overrides(self.me, remembered.words)
         self.grants = Grants(now_ns, rules.term_ns, self.overrides)
@@ -55,7 +55,7 @@ class Core:
         self.settlement = Settlement(self.me, rules, self.hearing)
         organs = Organs(self.hearing, self.lease, self.membership, self.keeper, self.words, self.adoption)
         self.ordered = Ordered(rules, self.overrides, remembered.own, organs)
-        self.reception = Reception(rules, self.overrides, self.ordered, organs, now_ns)
+        self.reception = Reception(rules, self.overrides, self.ordered, organs, self.settlement, now_ns=now_ns)
         self.coordinator = Coordinator(
             self.me,
             rules,
@@ -225,7 +225,7 @@ class Core:
         if outcome is Outcome.COMMITTED and any(put.key == SETTINGS_KEY for put in transaction.puts):
             self.desk.want()
         kind, _, subject = tag.partition(":")
-        if kind in {"order", "configure"}:
+        if kind in {"order", "configure", "members"}:
             self._out.append(sig.Answer(int(subject), ORDER_ENDS[outcome]))
         elif outcome is not Outcome.COMMITTED:
             return
@@ -248,6 +248,7 @@ class Core:
 
     def _decide(self, now_ns: int) -> None:
         """Everything that follows from what is known at this moment."""
+        self.rules.drained = self.view.orders.record.drained
         self._out += map(sig.Tell, self.words.news(now_ns))
         self._out += self.adoption.catch_up(now_ns, idle=not self.leased and not self.keeper.alive)
         self._watch_lease(now_ns)

@@ -109,7 +109,7 @@ class Hearing:
 
     def mask(self, now_ns: int) -> int:
         """Whom this member hears, as the bit mask of a heartbeat."""
-        mask = self._rules.bits[self._me]
+        mask = self._rules.bits.get(self._me, 0)
         oldest = now_ns - self._rules.in_doubt_ns
         for name, peer in self.peers.items():
             if peer.at_ns >= oldest and peer.heartbeat is not None:
@@ -142,19 +142,19 @@ class Hearing:
         if name == self._me:
             return self.mask(now_ns)
         heartbeat = self.fresh(name, now_ns)
-        return None if heartbeat is None else heartbeat.hears
+        return None if heartbeat is None else self._rules.translated(heartbeat.hears, heartbeat.voters)
 
     def heard_by(self, name: str, now_ns: int) -> bool:
         """Whether that member says that it hears this one."""
         ears = self.ears(name, now_ns)
-        return ears is not None and bool(ears & self._rules.bits[self._me])
+        return ears is not None and bool(ears & self._rules.bits.get(self._me, 0))
 
     def contacts(self, name: str, now_ns: int) -> tuple[int, int]:
         """How many members are in two-way contact with `name`, and how many hear it at least; itself included.
 
         A member whose word is not fresh counts as hearing it, unless it is this member itself that misses it.
         """
-        bit = self._rules.bits[name]
+        bit = self._rules.bits.get(name, 0)
         own_ears = self.ears(name, now_ns)
         two_way = heard_by = 1
         for other in self._rules.names:

@@ -45,7 +45,7 @@ class Voice:
         self._seq += 1
         rules = self._rules
         incarnation, *rest, overrides = said
-        words = (*rest, rules.interval_ns, overrides)
+        words = (*rest, rules.interval_ns, overrides, rules.voters)
         return Heartbeat(self._me, incarnation, self._process, self._seq, now_ns, rules.term_ns, *words)  # type: ignore[arg-type]
 
 

@@ -121,7 +121,7 @@ class Words:
 
     def mask(self, now_ns: int) -> int:
         """Whom this member knows to live by the disk alone, as a bit mask."""
-        return sum(self._rules.bits[name] for name in self._read if self.isolated(name, now_ns))
+        return sum(self._rules.bits.get(name, 0) for name in self._read if self.isolated(name, now_ns))
 
     def news(self, now_ns: int) -> Iterator[Event]:
         """Whom this member hears, or hears no more, or finds isolated, since the last call."""
