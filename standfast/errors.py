@@ -19,7 +19,8 @@
      ├─ Refused                     10   the cluster refused the command; the message says why
      ├─ PromiseBroken               11   a drill or a simulation saw a promise of design section 2 broken
      ├─ NotSafe                     12   can-stop: stopping that member now would cost availability
-     └─ Outdated                    13   config: it was changed since the one was shown from which the change was made
+     ├─ Outdated                    13   config: it was changed since the one was shown from which the change was made
+     └─ NotAMember                  14   the cluster has removed this member, or has it at another address
 
 Exit code 0 is success, 1 an error that nobody foresaw (a bug: please report it), 130 an interrupt.
 """
@@ -123,3 +124,9 @@ class Outdated(StandfastError):  # noqa: N818 - a situation
     """The configuration was changed since the one was shown from which this change was made; nothing was done."""
 
     exit_code = 13
+
+
+class NotAMember(StandfastError):  # noqa: N818 - a situation
+    """The cluster has removed this member, or has it at another address: starting it again is of no use."""
+
+    exit_code = 14

@@ -307,3 +307,20 @@ def test_what_is_written_is_read_as_the_same_cluster(timing: Timing, kind: str, 
     cluster = structs.replace(CLUSTER, timing=timing, queue_managers=(spec, BILLS))
     reading = read(written(cluster).encode())
     assert (reading.problems, reading.cluster) == ((), cluster)
+
+
+# ---------------------------------------------------------------- taken from a cluster that runs
+
+FOUR = TEXT + '\n[[member]]\nname = "d"\nrole = "witness"\naddresses = ["127.0.60.4"]\n'
+
+
+def test_an_even_number_of_members_founds_no_cluster_but_may_be_passed_through():
+    assert faults(FOUR) == {("member",): Fault.MEMBER_COUNT}
+    taken = read(FOUR.replace("[cluster]\n", "[cluster]\nedition = 3\n").encode()).cluster
+    assert taken is not None
+    assert (taken.edition, taken.majority) == (3, 3)
+
+
+@pytest.mark.parametrize("edition", ["-1", '"3"'])
+def test_an_edition_that_nobody_wrote_is_refused(edition):
+    assert ("cluster", "edition") in faults(TEXT.replace("[cluster]\n", f"[cluster]\nedition = {edition}\n"))

@@ -150,6 +150,23 @@ def remarks(report: StatusReport) -> Iterator[Remark]:
             "it does not answer: what runs goes on, but no owner can change",
             "see that a majority of members reach each other",
         )
+    yield from _of_the_cluster(report)
+    for notice in report.notices:
+        words = NOTICES[notice.kind]
+        detail = f" ({notice.detail})" if notice.detail else ""
+        yield Remark(words.level, notice.subject or words.name, words.meaning + detail, words.action)
+
+
+def _of_the_cluster(report: StatusReport) -> Iterator[Remark]:
+    """What operators, or losses before, have made of it."""
+    if len(report.members) % 2 == 0:
+        count, needed = len(report.members), len(report.members) // 2 + 1
+        yield Remark(
+            Level.WARNING,
+            "cluster",
+            f"an even number of voters: of {count}, {needed} are needed, so no more can be lost than with {count - 1}",
+            "`standfast member add` another one, or `standfast member remove` one",
+        )
     if report.orders.frozen:
         yield Remark(Level.WARNING, "cluster", "it is frozen: nothing is taken over or moved", "`standfast thaw`")
     for name in report.orders.drained:
@@ -164,10 +181,6 @@ def remarks(report: StatusReport) -> Iterator[Remark]:
                 f"it is in quarantine after {member.losses} unclean losses: chosen for nothing while another can be",
                 f"mend it, then `standfast clear {member.name}`",
             )
-    for notice in report.notices:
-        words = NOTICES[notice.kind]
-        detail = f" ({notice.detail})" if notice.detail else ""
-        yield Remark(words.level, notice.subject or words.name, words.meaning + detail, words.action)
 
 
 def cost_sentence(reason: Reason) -> str:

@@ -54,6 +54,7 @@ MEMBER_STATES: dict[MemberState, Words] = {
     MemberState.LEFT: Words(
         "stopped", Level.WARNING, "it was stopped cleanly", "start its daemon when the work is done"
     ),
+    MemberState.REMOVED: Words("removed", Level.OK, "it votes no more", ""),
 }
 
 ISOLATED = Words(
@@ -112,6 +113,12 @@ NOTICES: dict[NoticeKind, Words] = {
         Level.WARNING,
         "its etcd does not serve: the store survives fewer losses",
         "if it stays so, read etcd.log in that member's state directory",
+    ),
+    NoticeKind.STORE_STRANGER: Words(
+        "store",
+        Level.WARNING,
+        "its etcd still counts in the store's majority, though the cluster does not have it there any more",
+        "wait: it is taken off the list as soon as all others are connected",
     ),
     NoticeKind.STORE_FULL: Words(
         "store full",
@@ -234,6 +241,28 @@ VERDICTS: dict[Verdict, Ending] = {
         StoreUnavailable,
         "The store does not answer, so owners can not change now; what runs goes on. See that a majority of members "
         "reach each other, then try again.",
+    ),
+    Verdict.ALREADY_A_MEMBER: Ending(
+        UsageError, "The cluster has a member of that name: `standfast status` lists them."
+    ),
+    Verdict.ADDRESS_TAKEN: Ending(UsageError, "Another member listens at that address and port: give one of its own."),
+    Verdict.NOT_GONE: Ending(
+        Refused,
+        "That member still counts, so nothing was done. If it runs, `standfast drain` it, stop its daemon, try again; "
+        "if its machine is dead, wait until `standfast status` says that it was evicted.",
+    ),
+    Verdict.NOT_SETTLED: Ending(
+        Refused,
+        "The change before this one is not settled: not every member is known to go by it, or leases of before may "
+        "last. That takes a term or two while all members that count are heard: see `standfast status`, try again.",
+    ),
+    Verdict.NO_MAJORITY_THEN: Ending(
+        Refused,
+        "After that too few of the members would be up for a majority: every queue manager would stop. Start or repair "
+        "others first.",
+    ),
+    Verdict.TOO_FEW_MEMBERS: Ending(
+        Refused, "Three members are the fewest that can lose one: add another before you remove this one."
     ),
     Verdict.LAST_DATA_MEMBER: Ending(
         Refused, "No other data member could run anything: undrain or repair another one first."

@@ -6,7 +6,7 @@ Does not look at the machine (programs, ports, mounts), nor at the options of th
 
 Layout of the file::
 
-    [cluster]                       name, id
+    [cluster]                       name, id, edition
     [timing]                        profile, and single values
     [policy]                        see Policy
     [store]                         endpoints, username, password_file, ca_file, cert_file, key_file
@@ -136,7 +136,7 @@ class _Reader:
         """Read every table, then apply the rules."""
         self._unknown(self._document, _TABLES, ())
         head = self._table("cluster")
-        self._unknown(head, ("name", "id"), ("cluster",))
+        self._unknown(head, ("name", "id", "edition"), ("cluster",))
         store = self._struct(StoreSpec, self._table("store"), ("store",))
         members = self._list(MemberSpec, "member")
         queue_managers = self._list(QueueManagerSpec, "queue_manager")
@@ -149,6 +149,7 @@ class _Reader:
             queue_managers=queue_managers,
             store=store,
             disk=self._struct(DiskSpec, self._table("disk"), ("disk",)),
+            edition=self._value(head, "edition", int, ("cluster",)) if "edition" in head else 0,
         )
         self._say_all(rules.problems(cluster))
         places = Places(self._text, self._document)

@@ -81,6 +81,8 @@ def _cluster(cluster: Cluster) -> Iterator[Problem]:
             ("cluster", "id"),
             f"id = {cluster.id!r} must be 8 to 64 letters, digits and dashes: keep the one of `standfast init`.",
         )
+    if cluster.edition < 0:
+        yield Problem(Fault.BAD_VALUE, ("cluster", "edition"), "it is never negative: leave it as it was written.")
     count = len(cluster.members)
     if count < MIN_MEMBERS:
         yield Problem(
@@ -89,7 +91,7 @@ def _cluster(cluster: Cluster) -> Iterator[Problem]:
             f"the file has {count} of at least {MIN_MEMBERS} members: a majority must outlive one of them. "
             "Add members; a witness needs no storage. If there were more, the file was cut short.",
         )
-    elif count % 2 == 0:
+    elif count % 2 == 0 and not cluster.edition:
         yield Problem(
             Fault.MEMBER_COUNT,
             ("member",),

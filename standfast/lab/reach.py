@@ -109,6 +109,8 @@ class Reach:
             limit_ms = report.timing.interval_ms * report.timing.in_doubt_after
             if report.store.serving is not None and len(report.store.serving) < len(report.members):
                 return False
+            if report.store.listed not in (0, len(report.members)):
+                return False
             return all(
                 m.state is MemberState.ONLINE and m.able and m.heard_ms is not None and m.heard_ms <= limit_ms
                 for m in report.members

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from standfast.member.report import StatusReport
 from standfast.member.snapshot import Snapshot
-from standfast.model.cluster import Cluster
+from standfast.model.cluster import Cluster, MemberSpec
 from standfast.model.override import Override, Word
 from standfast.quorum.can_stop import Safety
 from standfast.quorum.signals import Verdict
@@ -114,6 +114,26 @@ class EndOverride(Struct, frozen=True, tag_field="do", tag="end_override"):
     member: str
 
 
+class AddMember(Struct, frozen=True, tag_field="do", tag="add_member"):
+    """Let one more member vote; answered by OrderResult."""
+
+    spec: MemberSpec
+
+
+class RemoveMember(Struct, frozen=True, tag_field="do", tag="remove_member"):
+    """Let a member that is stopped or evicted vote no more; answered by OrderResult."""
+
+    member: str
+
+
+class ReplaceMember(Struct, frozen=True, tag_field="do", tag="replace_member"):
+    """Let another machine be that member, at these addresses (none: at the old ones); answered by OrderResult."""
+
+    member: str
+    addresses: tuple[str, ...] = ()
+    client_address: str = ""
+
+
 class ShowOverride(Struct, frozen=True, tag_field="do", tag="show_override"):
     """What the asked member knows of overrides; answered by OverrideReport."""
 
@@ -134,7 +154,21 @@ class ApplyConfig(Struct, frozen=True, tag_field="do", tag="apply_config"):
     edition: int
 
 
-ORDERS = (Move, Drain, Undrain, Clear, Freeze, Thaw, Restart, ApplyConfig, GrantOverride, EndOverride)
+ORDERS = (
+    Move,
+    Drain,
+    Undrain,
+    Clear,
+    Freeze,
+    Thaw,
+    Restart,
+    ApplyConfig,
+    GrantOverride,
+    EndOverride,
+    AddMember,
+    RemoveMember,
+    ReplaceMember,
+)
 """Requests that change something."""
 Request = (
     Hello
@@ -154,6 +188,9 @@ Request = (
     | ShowOverride
     | ShowConfig
     | ApplyConfig
+    | AddMember
+    | RemoveMember
+    | ReplaceMember
 )
 
 # ---------------------------------------------------------------- answers

@@ -20,11 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from standfast.errors import AlreadyRunning, MachineError, StandfastError, StateError
+from standfast.errors import AlreadyRunning, MachineError, StandfastError
 from standfast.links.udp import UdpLinks
 from standfast.member.attendant import Attendant
 from standfast.member.configuring import Configuring
 from standfast.member.control import ControlServer
+from standfast.member.farewell import farewell
 from standfast.member.fitness import Fitness
 from standfast.member.following import Followers, health_board
 from standfast.member.handler import MemberHandler
@@ -164,7 +165,8 @@ class Daemon:
         where = (self._cluster, attendant.place, lambda: core.view)
         fitness = Fitness(*where, runtime.give, reporter, hindrance=lambda: watchdog.trouble)
         watchdog.on_trouble = fitness.look_again
-        followers = Followers(lambda: core.view, board, links, cache, disk=lambda: runtime.disk)
+        store.drained = lambda: core.view.orders.record.drained
+        followers = Followers(lambda: core.view, (board, links, store), cache, disk=lambda: runtime.disk)
         runtime.on_adopted, runtime.on_retimed = followers.follow, watchdog.retimed
         reporter.notice(NoticeKind.SETTINGS_CACHE, "settings", cache.trouble)
 
@@ -266,11 +268,8 @@ async def _first_end(runtime: Runtime, work: list[asyncio.Task[None]]) -> None:
     reason = await runtime.left
     if failure is not None:
         raise _root(failure)
-    if reason is sig.LeaveReason.NAMESAKE:
-        raise StateError(
-            f"Another machine joined as member {runtime.core.me!r}, so this one has stopped. Give each machine its own "
-            f"name in the cluster file, and do not copy state directories between machines."
-        )
+    if (why := farewell(reason, runtime.core.me)) is not None:
+        raise why
 
 
 def _root(failure: BaseException) -> BaseException:

@@ -7,6 +7,7 @@ from standfast.endpoints.health import HealthBoard
 from standfast.links.udp import UdpLinks
 from standfast.member.settings_cache import SettingsCache
 from standfast.member.shared_disk import SharedDisk
+from standfast.member.storehouse import Storehouse
 from standfast.model.cluster import Cluster, MemberSpec
 from standfast.model.timing import Timing
 from standfast.model.view import View
@@ -30,15 +31,13 @@ class Followers:
     def __init__(
         self,
         view: Callable[[], View],
-        board: HealthBoard,
-        links: UdpLinks,
+        places: tuple[HealthBoard, UdpLinks, Storehouse],
         cache: SettingsCache,
         *,
         disk: Callable[[], SharedDisk | None],
     ) -> None:
         self._view = view
-        self._board = board
-        self._links = links
+        self._board, self._links, self._store = places
         self._cache = cache
         self._disk = disk
 
@@ -48,6 +47,7 @@ class Followers:
         _log.info("settings in force: heartbeat every %d ms, a lease of %d ms", timing.interval_ms, timing.term_ms)
         self._board.retimed(timing.interval_ns, timing.in_doubt_ns)
         self._links.follow(cluster)
+        self._store.follow(cluster)
         if disk is not None:
             disk.adopted(cluster)
         settings = self._view().settings

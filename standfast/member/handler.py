@@ -3,11 +3,13 @@
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
+from standfast.clusterfile.rules import member_problems
 from standfast.errors import StoreError, UsageError
 from standfast.member.configuring import Configuring
 from standfast.member.control import Actor
 from standfast.member.control_protocol import (
     VERSION,
+    AddMember,
     ApplyConfig,
     CanStop,
     Clear,
@@ -20,6 +22,8 @@ from standfast.member.control_protocol import (
     Hello,
     Move,
     OrderResult,
+    RemoveMember,
+    ReplaceMember,
     Request,
     Response,
     Restart,
@@ -36,8 +40,9 @@ from standfast.member.control_protocol import (
 from standfast.member.journal import Journal, line_of
 from standfast.member.report import situation
 from standfast.member.reporter import Reporter
-from standfast.model.cluster import Cluster
+from standfast.model.cluster import Cluster, MemberSpec, Role
 from standfast.quorum import signals as sig
+from standfast.quorum import voter_orders
 from standfast.quorum.can_stop import can_stop
 from standfast.stores.ledger import Ledger
 
@@ -55,6 +60,33 @@ _ORDERS: dict[type, Callable[..., sig.Order]] = {
     Freeze: lambda _: sig.Freeze(on=True),
     Thaw: lambda _: sig.Freeze(on=False),
 }
+
+
+def _change_of_voters(request: Request, actor: Actor) -> voter_orders.Change | None:
+    """The order to the core; None for another request. Raises UsageError for what can not be a member."""
+    by = str(actor)
+    if isinstance(request, RemoveMember):
+        return voter_orders.RemoveMember(request.member, by)
+    if isinstance(request, AddMember):
+        _judge(request.spec)
+        return voter_orders.AddMember(request.spec, by)
+    if isinstance(request, ReplaceMember):
+        if request.addresses:
+            _judge(
+                MemberSpec(
+                    name=request.member,
+                    role=Role.DATA,
+                    addresses=request.addresses,
+                    client_address=request.client_address,
+                )
+            )
+        return voter_orders.ReplaceMember(request.member, request.addresses, request.client_address, by)
+    return None
+
+
+def _judge(spec: MemberSpec) -> None:
+    if problems := "; ".join(problem.sentence for problem in member_problems(spec)):
+        raise UsageError(f"That can not be a member, and nothing was ordered: {problems}")
 
 
 class MemberHandler:
@@ -80,18 +112,15 @@ class MemberHandler:
         self._configuring = configuring
 
     async def handle(self, request: Request, actor: Actor) -> Response:
-        """Answer everything but Events; raises UsageError for a member that does not exist, ClusterFileError."""
-        if isinstance(request, GrantOverride):
-            return OrderResult(await self._order(_grant(request, str(actor))))
+        """Answer everything but Events; raises ClusterFileError, and UsageError for a member that can not be."""
+        order = await self._wanted(request, actor)
+        if order is not None:
+            return OrderResult(order if isinstance(order, sig.Verdict) else await self._order(order))
         if isinstance(request, ShowOverride):
             dry = GrantOverride(cluster=self._cluster.name, reason="", dry=True)
             return self._reporter.override(await self._order(_grant(dry, "")))
-        if type(request) in _ORDERS:
-            return OrderResult(await self._order(_ORDERS[type(request)](request)))
         if isinstance(request, Restart):
             return await self._restart(check=request.check)
-        if isinstance(request, ApplyConfig):
-            return OrderResult(await self._order(await self._configuring.order(request, actor)))
         if isinstance(request, ShowConfig):
             return self._configuring.report()
         if isinstance(request, TakeSnapshot):
@@ -106,6 +135,18 @@ class MemberHandler:
             return Welcome(VERSION, self._cluster.name, report.answered_by)
         assert isinstance(request, Status)
         return report
+
+    async def _wanted(self, request: Request, actor: Actor) -> sig.Order | sig.Verdict | None:
+        """The order that a request gives, or why it can not be given now; None when it gives none."""
+        if isinstance(request, GrantOverride):
+            return _grant(request, str(actor))
+        if isinstance(request, ApplyConfig):
+            return await self._configuring.order(request, actor)
+        change = _change_of_voters(request, actor)
+        if change is not None:
+            # Until etcd has followed the change before, it counts a majority of its own: one more could be too many.
+            return sig.Verdict.NOT_SETTLED if self._reporter.status().store.strangers else change
+        return _ORDERS[type(request)](request) if type(request) in _ORDERS else None
 
     async def events(self, request: Events, actor: Actor) -> AsyncGenerator[EventLine, None]:  # noqa: ARG002
         """The stored events after a revision and what this member alone could see; then, to follow, each new one."""

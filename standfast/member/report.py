@@ -106,6 +106,8 @@ class StoreReport(Struct, frozen=True, kw_only=True):
         version: of the etcd; empty when unknown.
         serving: members whose etcd served when the answering member looked, some seconds ago at most; None when
             unknown, as with an etcd that is not the members' own.
+        listed: how many etcds count in etcd's majority; 0 when unknown.
+        strangers: those of them whose member was removed, or is at another address now.
     """
 
     reachable: bool
@@ -114,6 +116,8 @@ class StoreReport(Struct, frozen=True, kw_only=True):
     latency_ms: float | None = None
     version: str = ""
     serving: tuple[str, ...] | None = None
+    listed: int = 0
+    strangers: tuple[str, ...] = ()
 
 
 class DiskReport(Struct, frozen=True, kw_only=True):
@@ -140,6 +144,7 @@ class NoticeKind(StrEnum):
     OVERRIDE = "override"  # an override is in force, or not over yet
     STORE_VERSION = "store_version"  # the etcd has known defects; see `detail`
     STORE_SERVER = "store_server"  # the etcd of a member that is up does not serve; see `detail`
+    STORE_STRANGER = "store_stranger"  # etcd still counts one whose member was removed, or is elsewhere now
     STORE_FULL = "store_full"  # its quota is used up: it refuses writes until an operator makes room
     BAD_KEY = "bad_key"  # frames arrive that are not sealed with this cluster's key
     OTHER_CLUSTER = "other_cluster"  # frames of another cluster arrive
@@ -228,6 +233,7 @@ def situation(report: StatusReport) -> Situation:
         rank=rank(report),
         coordinator=next((m.name for m in report.members if m.coordinator), ""),
         store_leader=report.store.leader,
+        store_servers=report.store.listed,
     )
 
 

@@ -33,6 +33,8 @@ class StoreFacts(Protocol):
     leader: str
     full: bool
     silent: Mapping[str, str] | None
+    listed: int
+    strangers: tuple[str, ...]
 
     @property
     def version(self) -> str:
@@ -94,6 +96,8 @@ class Reporter:
                 latency_ms=self._reads.read_ms,
                 version=self._store.version,
                 serving=self._serving(),
+                listed=self._store.listed,
+                strangers=self._store.strangers,
             ),
             disk=self.disk() if self.disk is not None else None,
             orders=core.view.orders.record,
@@ -210,7 +214,7 @@ class Reporter:
             Notice(NoticeKind.STORE_SERVER, name, why)
             for name, why in sorted((self._store.silent or {}).items())
             if name == core.me or core.hearing.hears(name, now_ns)
-        ]
+        ] + [Notice(NoticeKind.STORE_STRANGER, name) for name in self._store.strangers]
 
     def _room(self) -> list[Notice]:
         """A supervised etcd says itself whether it is full; of another one only the last write tells."""

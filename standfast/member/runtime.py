@@ -68,7 +68,7 @@ class Runtime:
         """Called when other settings are in force: who the members are, and how often they speak."""
         self.on_retimed: Callable[[Timing], None] = lambda _: None
         """Called when the lease is lived by other timers; the warden has been told."""
-        self._cluster = cluster
+        self._home = cluster.member(core.me)
         self._others = [m.name for m in cluster.members if m.name != core.me]
         self._journal = journal
         self._board = board
@@ -177,7 +177,7 @@ class Runtime:
         self.give(sig.Woke())
 
     def _known_services(self) -> dict[str, Service]:
-        core, address = self.core, self._cluster.member(self.core.me).clients
+        core, address = self.core, self._home.clients
         services = {}
         for qm, kept in core.view.assignments.items():
             services[qm] = Service(
@@ -202,7 +202,6 @@ class Runtime:
         )
 
     def _adopted(self, effect: sig.Adopted) -> None:
-        self._cluster = effect.cluster
         self._others = [m.name for m in effect.cluster.members if m.name != self.core.me]
         self.on_adopted(effect.cluster)
 

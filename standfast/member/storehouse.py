@@ -3,7 +3,8 @@
 Keeps etcd's raft leadership on the first witness that is heard. A matter of speed, never of safety. Knows whose etcd
 serves. Lets the own etcd be taken in when it is new to the cluster, or anew after the loss of its disk, but not before
 the settings have this member, and the cluster has given up the machine that had this name: until then that one may be
-alive, and its etcd may count. Follows the members in force: where the store is reached, and whose etcd should serve.
+alive, and its etcd may count. Follows the members in force: where the store is reached, whose etcd should serve, and
+whose is taken off etcd's list, which the leader's member sees to.
 """
 
 import asyncio
@@ -20,11 +21,12 @@ from standfast.model.records import GONE
 from standfast.model.view import View
 from standfast.stores.etcd import Etcd
 from standfast.stores.etcd_http import Gateway, Patience
-from standfast.stores.etcd_settings import TlsFiles, client_url, endpoints
-from standfast.stores.leadership import seat
+from standfast.stores.etcd_settings import TlsFiles, client_url, endpoints, peer_url
+from standfast.stores.leadership import Seat, seat
 from standfast.stores.ledger import Ledger
 from standfast.stores.presence import silent
 from standfast.stores.readmission import Readmission
+from standfast.stores.roster import dismiss
 from standfast.stores.supervisor import EtcdServer, ServerState
 
 LOOK_EVERY_S = 2.0
@@ -45,29 +47,24 @@ class Storehouse:
         machine: the identity of its state directory.
         state_dir: of this member.
         trust_dir: with this member's certificates.
-        drained: whom operators have drained: the leadership goes elsewhere if it can.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        me: str,
-        machine: str,
-        state_dir: Path,
-        trust_dir: Path,
-        *,
-        drained: Callable[[], Collection[str]] = tuple,
-    ) -> None:
+    def __init__(self, cluster: Cluster, me: str, machine: str, state_dir: Path, trust_dir: Path) -> None:
         self.leader = ""
         """The member whose etcd leads; empty when unknown or when the etcd is the user's own."""
         self.full = False
         """Whether etcd refuses writes because its quota is used up; False when the etcd is the user's own."""
         self.silent: Mapping[str, str] | None = None
         """Members whose etcd does not serve, and why; None before the first look and for a user's own etcd."""
+        self.listed = 0
+        """How many etcds count in etcd's majority; 0 when unknown or when the etcd is the user's own."""
+        self.strangers: tuple[str, ...] = ()
+        """Those of them whose member the cluster does not have there any more."""
         self._cluster = cluster
         self._me = me
         self._machine = machine
-        self._drained = drained
+        self.drained: Callable[[], Collection[str]] = tuple
+        """Whom operators have drained: the leadership goes elsewhere if it can."""
         self._roll: Gateway | None = None
         self._tls = tls_files(trust_dir)
         self.client = Etcd(cluster.name, **access(cluster, me, trust_dir))
@@ -152,21 +149,40 @@ class Storehouse:
         gateway = Gateway([mine], tls=self._tls.client_context(), patience=Patience())
         try:
             while True:
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(LOOK_SOON_S if self.strangers else LOOK_EVERY_S)
                 try:
-                    self.leader, self.full = await seat(gateway, ASK_S)
+                    self._seen(await seat(gateway, ASK_S))
                     wanted = self._best_seat(heard)
                     if wanted and self.leader == self._me != wanted:
                         await self.server.move_leadership(wanted)
+                    elif self.leader == self._me and self.strangers:
+                        await self._dismiss(gateway)
                 except StoreError as error:
-                    self.leader = ""
+                    self.leader, self.listed = "", 0
                     _log.debug("leadership of the store: %s", error)
         finally:
             await gateway.close()
 
+    def _seen(self, told: Seat) -> None:
+        self.leader, self.full, self.listed = told.leader, told.full, len(told.listed)
+        expected = {peer_url(member, secure=True) for member in self._cluster.members}
+        self.strangers = tuple(sorted(name for url, name in told.listed.items() if url not in expected))
+
+    async def _dismiss(self, gateway: Gateway) -> None:
+        """Take off etcd's list whom the cluster no longer has; raises StoreError's kinds."""
+        expected = {peer_url(member, secure=True) for member in self._cluster.members}
+        for name in await dismiss(gateway, expected, self._peers_in_force, ASK_S):
+            _log.info("took the etcd of %s off the store's list: the cluster no longer has it there", name)
+
+    async def _peers_in_force(self) -> set[str]:
+        """As the store has them now; empty when its settings are of a release that did not keep them."""
+        view = await Ledger(self.client, self._me).read(View())
+        specs = view.settings.record.specs if view.settings is not None else ()
+        return {peer_url(member, secure=True) for member in specs}
+
     def _best_seat(self, heard: Callable[[str], bool]) -> str | None:
         """The first witness that is heard; this member itself when it is one. For a drained one the first other."""
-        drained = self._drained()
+        drained = self.drained()
         stays = {m.name: m.role for m in self._cluster.members if m.name not in drained}
         if stays.get(self._me) is Role.WITNESS:
             return self._me

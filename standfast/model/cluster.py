@@ -171,12 +171,13 @@ class Cluster(Struct, frozen=True, kw_only=True):
     Attributes:
         name: of the cluster; part of every key in the store.
         id: unique, made by `standfast init`; a member of another cluster is told apart by it.
-        members: all voters, odd in number.
+        members: all voters; odd in number, but for the time between two changes of them.
         timing: the timers.
         policy: how to decide where there is a choice.
         queue_managers: what to keep available.
         store: the etcd.
         disk: the shared disk.
+        edition: of the settings of the cluster that it was taken from while that ran; 0: it may found one.
     """
 
     name: str
@@ -187,6 +188,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     queue_managers: tuple[QueueManagerSpec, ...] = ()
     store: StoreSpec = StoreSpec()
     disk: DiskSpec = DiskSpec()
+    edition: int = 0
 
     @property
     def majority(self) -> int:

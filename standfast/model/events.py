@@ -39,6 +39,9 @@ class EventKind(StrEnum):
     QM_HALTED = "qm_halted"
     QM_RESUMED = "qm_resumed"
     QM_REMOVED = "qm_removed"
+    MEMBER_ADDED = "member_added"
+    MEMBER_REMOVED = "member_removed"
+    MEMBER_REPLACED = "member_replaced"
     SETTINGS_CHANGED = "settings_changed"
     SETTINGS_SETTLED = "settings_settled"
     MEMBER_QUARANTINED = "member_quarantined"
@@ -154,6 +157,13 @@ CATALOGUE: dict[EventKind, Entry] = {
         _I,
         "An operator removed the queue manager; its data are where they were.",
         "Delete the data if nobody needs them.",
+    ),
+    EventKind.MEMBER_ADDED: _entry(
+        _I, "An operator added a voting member.", "Start its machine: until it runs, it counts as one that is down."
+    ),
+    EventKind.MEMBER_REMOVED: _entry(_I, "An operator removed a voting member.", _NOTHING),
+    EventKind.MEMBER_REPLACED: _entry(
+        _I, "An operator put a member at another address.", "Start the new machine there, and the old one no more."
     ),
     EventKind.SETTINGS_CHANGED: _entry(
         _I,

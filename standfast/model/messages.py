@@ -72,6 +72,7 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
         overrides: the newest word on each member's overrides.
         fit: bit mask as `hears`: who could run anything, the sender by itself and others by their own word to it. So
             those who do not hear such a member know of it all the same.
+        voters: tells over whose names `hears` is counted, see Rules; 0: those of the receiver.
     """
 
     sender: str
@@ -93,6 +94,7 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
     interval_ns: int = 0
     overrides: tuple[Word, ...] = ()
     fit: int = 0
+    voters: int = 0
 
 
 class Ack(Struct, frozen=True, array_like=True, tag="a"):

@@ -47,6 +47,7 @@ class MemberState(StrEnum):
     online -> evicting -> evicted     told to go; voters stop acknowledging it
     online -> left                    a clean stop
     online, in_doubt -> online, next incarnation, since an earlier one: its daemon alone was restarted
+    evicted | left -> removed         it votes no more; the record keeps its incarnation
     any -> online, next incarnation   it joined (again)
     """
 
@@ -55,9 +56,10 @@ class MemberState(StrEnum):
     EVICTING = "evicting"
     EVICTED = "evicted"
     LEFT = "left"
+    REMOVED = "removed"
 
 
-GONE = frozenset({MemberState.EVICTED, MemberState.LEFT})
+GONE = frozenset({MemberState.EVICTED, MemberState.LEFT, MemberState.REMOVED})
 BALLOT = frozenset({MemberState.IN_DOUBT, MemberState.EVICTING})
 
 

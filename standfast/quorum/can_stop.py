@@ -24,6 +24,7 @@ class Situation(Struct, frozen=True, kw_only=True):
         rank: names in coordinator order, the drained ones last.
         coordinator: the member that acts now; empty when there is none.
         store_leader: the member whose etcd leads; empty when unknown.
+        store_servers: how many servers the store counts; 0 when unknown: one for each member.
     """
 
     members: tuple[str, ...]
@@ -35,11 +36,22 @@ class Situation(Struct, frozen=True, kw_only=True):
     rank: tuple[str, ...] = ()
     coordinator: str = ""
     store_leader: str = ""
+    store_servers: int = 0
 
     @property
     def majority(self) -> int:
         """How many members are a majority."""
         return len(self.members) // 2 + 1
+
+    @property
+    def servers(self) -> int:
+        """How many servers of the store there are."""
+        return self.store_servers or len(self.members)
+
+    @property
+    def store_majority(self) -> int:
+        """How many of the store's servers are a majority."""
+        return self.servers // 2 + 1
 
 
 class Cost(StrEnum):
@@ -135,7 +147,7 @@ def can_stop(situation: Situation, member: str) -> Safety:
         reasons=reasons,
         further=further,
         votes=Count(len(others), situation.majority, count),
-        stores=None if stores is None else Count(len(stores - {member}), situation.majority, count),
+        stores=None if stores is None else Count(len(stores - {member}), situation.store_majority, situation.servers),
         coordinates=situation.coordinator == member,
         successor=next((name for name in situation.rank if name in others), ""),
         leads_store=situation.store_leader == member,
@@ -159,8 +171,8 @@ def _new_costs(situation: Situation, gone: set[str]) -> tuple[Reason, ...]:
     if left < situation.majority:
         return (Reason(Cost.NO_MAJORITY, "", left, situation.majority),)
     costs: list[Reason] = []
-    if situation.stores is not None and len(situation.stores - gone) < situation.majority:
-        costs.append(Reason(Cost.NO_STORE, "", len(situation.stores - gone), situation.majority))
+    if situation.stores is not None and len(situation.stores - gone) < situation.store_majority:
+        costs.append(Reason(Cost.NO_STORE, "", len(situation.stores - gone), situation.store_majority))
     for qm, able in sorted(situation.able.items()):
         remaining = len(able - gone)
         if able and not remaining:

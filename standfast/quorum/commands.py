@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from standfast.model.cluster import Cluster
 from standfast.model.view import View
+from standfast.quorum.voter_orders import Change
 
 
 class Move(Struct, frozen=True):
@@ -74,7 +75,7 @@ class EndOverride(Struct, frozen=True):
     member: str
 
 
-Order = Move | Drain | Clear | Freeze | Configure | LeaveCluster | GrantOverride | EndOverride
+Order = Move | Drain | Clear | Freeze | Configure | Change | LeaveCluster | GrantOverride | EndOverride
 
 
 class Verdict(StrEnum):
@@ -106,3 +107,9 @@ class Verdict(StrEnum):
     NOT_HALTED = "not_halted"
     TOO_MANY_CHANGES = "too_many_changes"
     HALTED = "halted"
+    ALREADY_A_MEMBER = "already_a_member"
+    ADDRESS_TAKEN = "address_taken"
+    NOT_GONE = "not_gone"
+    NOT_SETTLED = "not_settled"
+    NO_MAJORITY_THEN = "no_majority_then"
+    TOO_FEW_MEMBERS = "too_few_members"

@@ -55,7 +55,7 @@ class Coordinator:
 
     def leading(self, now_ns: int, *, able: bool) -> str | None:
         """The first in rank that is heard and able, as this member sees it; None when there is none."""
-        for name in self._rules.rank:
+        for name in sorted(self._rules.rank, key=self._rules.drained.__contains__):
             if name == self._me:
                 if able:
                     return name

@@ -45,7 +45,7 @@ class Core:
         self.identity = identity
         self.me = identity.name
         self.desk = Desk(rules, now_ns)
-        self.membership = Membership(self.me, cluster.member(self.me).role, identity.machine, rules)
+        self.membership = Membership(cluster.member(self.me), identity.machine, rules)
         self.hearing = Hearing(self.me, rules, now_ns)
         self.overrides = Overrides(self.me, remembered.words)
         self.grants = Grants(now_ns, rules.term_ns, self.overrides)
@@ -56,7 +56,7 @@ class Core:
         self.settlement = Settlement(self.me, rules, self.hearing)
         organs = Organs(self.hearing, self.lease, self.membership, self.keeper, self.words, self.adoption)
         self.ordered = Ordered(rules, self.overrides, remembered.own, organs)
-        self.reception = Reception(rules, self.overrides, self.ordered, organs, now_ns)
+        self.reception = Reception(rules, self.overrides, self.ordered, organs, self.settlement, now_ns=now_ns)
         self.coordinator = Coordinator(
             self.me,
             rules,
@@ -176,7 +176,7 @@ class Core:
                 self.leased,
                 self.grants.votes(self.view.members, now_ns),
                 self.membership.stopped_word,
-                self._unfit,
+                (ALL,) if self.membership.leaving or self.ordered.binding else self.unfit,
                 self.words.ballots(self.view),
                 self.words.mask(now_ns),
                 self.rules.revision,
@@ -188,10 +188,6 @@ class Core:
         )
         if heartbeat is not None:
             self._out.append(sig.Broadcast(heartbeat))
-
-    @property
-    def _unfit(self) -> tuple[str, ...]:
-        return (ALL,) if self.membership.leaving or self.ordered.binding else self.unfit
 
     def _hear_of_overrides(self, heartbeat: Heartbeat) -> None:
         """Its words on them stay true, however old it is."""
@@ -227,7 +223,7 @@ class Core:
         if outcome is Outcome.COMMITTED and any(put.key == SETTINGS_KEY for put in transaction.puts):
             self.desk.want()
         kind, _, subject = tag.partition(":")
-        if kind in {"order", "configure"}:
+        if kind in {"order", "configure", "members"}:
             self._out.append(sig.Answer(int(subject), ORDER_ENDS[outcome]))
         elif outcome is not Outcome.COMMITTED:
             return
@@ -250,6 +246,7 @@ class Core:
 
     def _decide(self, now_ns: int) -> None:
         """Everything that follows from what is known at this moment."""
+        self.rules.drained = self.view.orders.record.drained
         self._out += map(sig.Tell, self.words.news(now_ns))
         self._out += self.adoption.catch_up(now_ns, idle=not self.leased and not self.keeper.alive)
         self._watch_lease(now_ns)
@@ -327,7 +324,7 @@ class Core:
         """Members that hold a lease, each by its own fresh word, and what they are unfit for."""
         leased = self.hearing.leased(self.view.members, now_ns)
         if self.leased and not self.membership.leaving and self.membership.may_stay(self.view):
-            leased[self.me] = self._unfit
+            leased[self.me] = (ALL,) if self.ordered.binding else self.unfit
         return leased
 
     def _candidates(self, now_ns: int) -> dict[str, Candidate]:

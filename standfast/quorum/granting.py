@@ -34,6 +34,8 @@ class Granting:
         own = self._ordered.own
         if order.cluster != self._rules.cluster.name:
             return Verdict.WRONG_CLUSTER
+        if self._me not in self._rules.bits:
+            return Verdict.NO_SUCH_MEMBER
         if self._rules.cluster.member(self._me).role is not Role.DATA:
             return Verdict.NOT_A_DATA_MEMBER
         if self._overrides.in_force() is not None or (own is not None and own.stage is not Stage.OVER):

@@ -109,7 +109,7 @@ class Hearing:
 
     def mask(self, now_ns: int) -> int:
         """Whom this member hears, as the bit mask of a heartbeat."""
-        mask = self._rules.bits[self._me]
+        mask = self._rules.bits.get(self._me, 0)
         oldest = now_ns - self._rules.in_doubt_ns
         for name, peer in self.peers.items():
             if peer.at_ns >= oldest and peer.heartbeat is not None:
@@ -142,24 +142,26 @@ class Hearing:
         if name == self._me:
             return self.mask(now_ns)
         heartbeat = self.fresh(name, now_ns)
-        return None if heartbeat is None else heartbeat.hears
+        return None if heartbeat is None else self._rules.translated(heartbeat.hears, heartbeat.voters)
 
     def fit(self, leased: Mapping[str, tuple[str, ...]]) -> int:
         """Those of them that could run anything, as the bit mask of a heartbeat."""
-        return sum(self._rules.bits[name] for name, unfit in leased.items() if not unfit)
+        return sum(self._rules.bits.get(name, 0) for name, unfit in leased.items() if not unfit)
 
     def told_of(self, now_ns: int) -> set[str]:
         """Members that this one does not hear, and that others say could run anything."""
         mask = 0
         for name in self.peers:
             heartbeat = self.fresh(name, now_ns)
-            mask |= 0 if heartbeat is None else heartbeat.fit
-        return {name for name in self.peers if mask & self._rules.bits[name] and not self.hears(name, now_ns)}
+            if heartbeat is not None and heartbeat.voters in (self._rules.voters, 0):
+                mask |= heartbeat.fit
+        bits = self._rules.bits
+        return {name for name in self.peers if mask & bits.get(name, 0) and not self.hears(name, now_ns)}
 
     def heard_by(self, name: str, now_ns: int) -> bool:
         """Whether that member says that it hears this one."""
         ears = self.ears(name, now_ns)
-        return ears is not None and bool(ears & self._rules.bits[self._me])
+        return ears is not None and bool(ears & self._rules.bits.get(self._me, 0))
 
     def contacts(self, name: str, now_ns: int, gone: Collection[str] = ()) -> tuple[int, int]:
         """How many members are in two-way contact with `name`, and how many hear it at least; itself included.
@@ -167,7 +169,7 @@ class Hearing:
         A member whose word is not fresh counts as hearing it, unless it is this member itself that misses it. One that
         is `gone` grants nothing; it counts only when it is known to hear a majority itself, and so can join again.
         """
-        bit = self._rules.bits[name]
+        bit = self._rules.bits.get(name, 0)
         own_ears = self.ears(name, now_ns)
         two_way = heard_by = 1
         for other in self._rules.names:

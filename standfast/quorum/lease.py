@@ -31,7 +31,12 @@ class Lease:
         return max(self.end_ns, self.prolonged_ns)
 
     def acknowledged(self, voter: str, sent_ns: int, term_ns: int) -> bool:
-        """Note a grant counted from the *sending* of the heartbeat; whether the lease got longer."""
+        """Note a grant counted from the *sending* of the heartbeat; whether the lease got longer.
+
+        Only who votes counts: a machine that was removed may not know it yet.
+        """
+        if voter not in self._rules.bits:
+            return False
         end = sent_ns + term_ns
         if sent_ns < self._from_ns or self._ends.get(voter, 0) >= end:
             return False

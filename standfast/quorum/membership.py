@@ -1,11 +1,12 @@
 """A member's own standing: its incarnation, joining, leaving, and its word that nothing of it runs.
 
-Guarantees: it joins by the settings in the store, and only while nothing of an earlier incarnation runs here, or as its
-heir: when all that runs was started by a former process on this machine, under epochs that the store still gives to
-this member, whose record says neither that it must go nor that it has gone. It takes over its own name at once only on
-the same machine (the same state directory), otherwise when the old incarnation has been evicted or has left; once it
-has said `stopped` for a ballot, it starts nothing and votes for nothing before its record has a newer revision. Told to
-go, and with its word given, it joins anew by itself: of the members left there may be none to evict it.
+Guarantees: it joins by the settings in the store, as a voter that they have at this address and in this role, and only
+while nothing of an earlier incarnation runs here, or as its heir: when all that runs was started by a former process on
+this machine, under epochs that the store still gives to this member, whose record says neither that it must go nor that
+it has gone. It takes over its own name at once only on the same machine (the same state directory), otherwise when the
+old incarnation has been evicted or has left; once it has said `stopped` for a ballot, it starts nothing and votes for
+nothing before its record has a newer revision. Told to go, and with its word given, it joins anew by itself: of the
+members left there may be none to evict it. Removed from the settings, or replaced at another address, it ends.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from standfast.model.cluster import Role
+from standfast.model.cluster import MemberSpec
 from standfast.model.events import Event, EventKind
 from standfast.model.records import BALLOT, GONE, MemberRecord, MemberState
 from standfast.model.view import Kept, View
@@ -37,12 +38,12 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 
 class Membership:
-    """Of member `me`; `machine`: the identity of its state directory."""
+    """Of the member `home`, as the cluster file of this machine has it; `machine`: identity of its state directory."""
 
     __slots__ = (
         "_end_by_ns",
         "_grace_ns",
-        "_role",
+        "_home",
         "_rules",
         "_stop_by_ns",
         "ended",
@@ -54,10 +55,10 @@ class Membership:
         "stopped_word",
     )
 
-    def __init__(self, me: str, role: Role, machine: str, rules: Rules) -> None:
-        self.me = me
+    def __init__(self, home: MemberSpec, machine: str, rules: Rules) -> None:
+        self._home = home
+        self.me = home.name
         self._rules = rules
-        self._role = role
         self.machine = machine
         """Identity of its state directory."""
         self.incarnation = 0
@@ -179,20 +180,32 @@ class Membership:
         if kept is not None and self._namesake(kept.record):
             yield Tell(Event(kind=EventKind.NAMESAKE, subject=self.me))
             yield self._end(LeaveReason.NAMESAKE)
+        elif (dismissed := self._dismissed(kept)) is not None:
+            yield self._end(dismissed)
         elif self.leaving:
             yield from self._leave(view, now_ns, owns=owns)
         elif in_touch and not carried and self._may_join(kept, overridden=overridden):
             yield self._join(view, outwaited=outwaited)
 
     def _join(self, view: View, *, outwaited: bool, heir: bool = False) -> Transact:
-        join = tx.join(self.me, self._role, self.machine, view, self._rules, outwaited=outwaited, heir=heir)
+        join = tx.join(self.me, self._home.role, self.machine, view, self._rules, outwaited=outwaited, heir=heir)
         return Transact("join", join)
 
     def _namesake(self, record: MemberRecord) -> bool:
         return 0 < self.incarnation < record.incarnation and record.identity != self.machine
 
-    def _may_join(self, kept: Kept[MemberRecord] | None, *, overridden: bool) -> bool:
+    def _dismissed(self, kept: Kept[MemberRecord] | None) -> LeaveReason | None:
+        """Why this machine can not be the member any more; None when it can, or can become one once it is added."""
         if not self._rules.revision:
+            return None
+        if self.me in self._rules.bits:
+            here = _place(self._rules.cluster.member(self.me)) == _place(self._home)
+            return None if here else LeaveReason.ELSEWHERE
+        mine = kept is not None and kept.record.identity == self.machine
+        return LeaveReason.REMOVED if mine else None
+
+    def _may_join(self, kept: Kept[MemberRecord] | None, *, overridden: bool) -> bool:
+        if not self._rules.revision or self.me not in self._rules.bits:
             return False
         if kept is None or kept.record.state in GONE:
             return True
@@ -228,3 +241,9 @@ class Membership:
             return
         due = kept.record.state is MemberState.EVICTING or (kept.record.state in BALLOT and not leased)
         self.stopped_word = max(self.stopped_word, called, kept.revision if due else 0)
+
+
+def _place(spec: MemberSpec) -> tuple[object, ...]:
+    """What the others go by to reach it, and what it may do."""
+    ports = (spec.heartbeat_port, spec.store_client_port, spec.store_peer_port, spec.health_port)
+    return spec.addresses, ports, spec.role

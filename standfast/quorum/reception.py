@@ -6,7 +6,7 @@ from msgspec import structs
 
 from standfast.model.events import Event, EventKind
 from standfast.model.override import Ending, Stance
-from standfast.model.records import Outcome
+from standfast.model.records import Outcome, Transaction
 from standfast.model.view import View
 from standfast.quorum.configuration import configuration
 from standfast.quorum.granting import Granting
@@ -15,6 +15,7 @@ from standfast.quorum.orders import transaction_for
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate
 from standfast.quorum.rules import Rules
+from standfast.quorum.settlement import Settlement
 from standfast.quorum.signals import (
     Answer,
     Configure,
@@ -27,6 +28,8 @@ from standfast.quorum.signals import (
     Transact,
     Verdict,
 )
+from standfast.quorum.voter_orders import Change
+from standfast.quorum.voters import change_of_voters, online
 
 ORDER_ENDS = {
     Outcome.COMMITTED: Verdict.DONE,
@@ -39,8 +42,18 @@ ORDER_ENDS = {
 class Reception:
     """Of one member."""
 
-    def __init__(self, rules: Rules, overrides: Overrides, ordered: Ordered, organs: Organs, now_ns: int) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        overrides: Overrides,
+        ordered: Ordered,
+        organs: Organs,
+        settlement: Settlement,
+        *,
+        now_ns: int,
+    ) -> None:
         self._rules = rules
+        self._settlement = settlement
         self._overrides = overrides
         self._ordered = ordered
         self.granting = Granting(rules, overrides, ordered, organs, now_ns)
@@ -68,14 +81,27 @@ class Reception:
         elif isinstance(order, EndOverride):
             yield from self._end(ticket, order.member, now_ns)
         else:
+            kind = "order"
             if isinstance(order, Configure):
-                result = configuration(order, self._rules.cluster, view, self._overrides)
+                kind, result = "configure", configuration(order, self._rules.cluster, view, self._overrides)
+            elif isinstance(order, Change):
+                kind, result = "members", self._change_of_voters(order, view, now_ns)
             else:
                 result = transaction_for(order, self._rules.cluster, view, candidates, self._overrides)
             if isinstance(result, Verdict):
                 yield Answer(ticket, result)
             else:
-                yield Transact(f"{'configure' if isinstance(order, Configure) else 'order'}:{ticket}", result)
+                yield Transact(f"{kind}:{ticket}", result)
+
+    def _change_of_voters(self, order: Change, view: View, now_ns: int) -> Transaction | Verdict:
+        """Not while a member runs by an override: nobody can tell then who is needed."""
+        if self._overrides.in_force() is not None:
+            return Verdict.OVERRIDDEN
+        hearing, me = self._hearing, self._membership
+        heard = {name: said for name in hearing.peers if (said := hearing.fresh(name, now_ns)) is not None}
+        incarnations = {name: said.incarnation for name, said in heard.items()} | {me.me: me.incarnation}
+        settled = self._settlement.settled(view, now_ns)
+        return change_of_voters(order, self._rules.cluster, view, online(view, incarnations), settled=settled)
 
     def _end(self, ticket: int, member: str, now_ns: int) -> Iterator[Effect]:
         """End the own override, or another member's, of which the operator knows that nothing runs there."""

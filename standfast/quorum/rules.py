@@ -17,8 +17,10 @@ class Rules:
     """What `cluster` says, as the parts of a core need it."""
 
     __slots__ = (
+        "_known",
         "bits",
         "cluster",
+        "drained",
         "in_doubt_ns",
         "interval_ns",
         "kill_ns",
@@ -30,9 +32,13 @@ class Rules:
         "revision",
         "stop_ns",
         "term_ns",
+        "voters",
     )
 
     def __init__(self, cluster: Cluster) -> None:
+        self._known: dict[int, dict[str, int]] = {}
+        self.drained: tuple[str, ...] = ()
+        """Whom operators have drained: they coordinate only when nobody else can."""
         self.adopt(cluster, 0)
         self._live_by(cluster.timing)
 
@@ -44,11 +50,26 @@ class Rules:
         self.names = tuple(sorted(m.name for m in cluster.members))
         self.bits = {name: 1 << i for i, name in enumerate(self.names)}
         """Of each member in the masks of heartbeats."""
+        self.voters = fingerprint(self.names)
+        """Tells this set of names from others."""
+        self._known[self.voters] = self.bits
         self.majority = cluster.majority
         self.rank = cluster.rank
         self.interval_ns = timing.interval_ns
         self.in_doubt_ns = timing.in_doubt_ns
         self.term_ns = timing.term_ns
+
+    def translated(self, mask: int, voters: int) -> int | None:
+        """Whom a sender hears that counts over another set of names; None when this member never knew that set.
+
+        Whom the sender does not count it may hear: what nobody denies is taken as contact.
+        """
+        if voters in (self.voters, 0):
+            return mask
+        theirs = self._known.get(voters)
+        if theirs is None:
+            return None
+        return sum(bit for name, bit in self.bits.items() if name not in theirs or mask & theirs[name])
 
     @property
     def lagging(self) -> bool:
@@ -66,3 +87,11 @@ class Rules:
         """The time between two heartbeats that keeps it."""
         self.stop_ns = timing.stop_ns
         self.kill_ns = timing.kill_ns
+
+
+def fingerprint(names: tuple[str, ...]) -> int:
+    """A number for a set of names, the same on every machine: FNV-1a of 32 bits, and never 0."""
+    value = 0x811C9DC5
+    for byte in "/".join(names).encode():
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return value or 1

@@ -276,6 +276,8 @@ class LeaveReason(StrEnum):
 
     ORDERED = "ordered"
     NAMESAKE = "namesake"
+    REMOVED = "removed"  # the cluster has no such member any more
+    ELSEWHERE = "elsewhere"  # the cluster has the member at another address, or in another role
 
 
 class Leave(Struct, frozen=True):

@@ -50,7 +50,7 @@ class Voice:
         self._seq += 1
         rules = self._rules
         incarnation, *rest, overrides = said
-        words = (*rest, rules.interval_ns, overrides, fit())
+        words = (*rest, rules.interval_ns, overrides, fit(), rules.voters)
         return Heartbeat(self._me, incarnation, self._process, self._seq, now_ns, rules.term_ns, *words)  # type: ignore[arg-type]
 
 

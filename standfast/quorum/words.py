@@ -121,7 +121,7 @@ class Words:
 
     def mask(self, now_ns: int) -> int:
         """Whom this member knows to live by the disk alone, as a bit mask."""
-        return sum(self._rules.bits[name] for name in self._read if self.isolated(name, now_ns))
+        return sum(self._rules.bits.get(name, 0) for name in self._read if self.isolated(name, now_ns))
 
     def news(self, now_ns: int) -> Iterator[Event]:
         """Whom this member hears, or hears no more, or finds isolated, since the last call."""
@@ -133,9 +133,10 @@ class Words:
 
     def isolated_by(self, name: str, now_ns: int) -> tuple[str, ...]:
         """Who says that the member lives by the disk alone: this one, or others that are heard."""
-        bit, me = self._rules.bits[name], (self._me,) if self.isolated(name, now_ns) else ()
-        said = ((other, self._hearing.fresh(other, now_ns)) for other in self._hearing.peers)
-        return (*me, *(other for other, heartbeat in said if heartbeat is not None and heartbeat.isolated & bit))
+        bit, me = self._rules.bits.get(name, 0), (self._me,) if self.isolated(name, now_ns) else ()
+        said = {other: self._hearing.fresh(other, now_ns) for other in self._hearing.peers}
+        counted = {other: h for other, h in said.items() if h is not None and h.voters in (self._rules.voters, 0)}
+        return (*me, *(other for other, heartbeat in counted.items() if heartbeat.isolated & bit))
 
     def _found_isolated(self, now_ns: int) -> list[str]:
         now_isolated = {name for name in self._read if self.isolated(name, now_ns)}

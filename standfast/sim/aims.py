@@ -39,6 +39,8 @@ AIMS: dict[str, float] = {
     "did place": 0.4,
     "did configure": 1.0,
     "adopted": 2.0,
+    "ask members": 3.0,
+    "did members": 3.0,
     "ask settle": 1.0,
     "did settle": 1.0,
     "did adopt": 1.0,
@@ -234,6 +236,29 @@ def _restart_subject_and_heal_it(f: Faults, _: Machine, subject: str) -> None:
     f.restart_daemon(_find(f, subject), _short(f))
 
 
+def _change_again_and_split(f: Faults, machine: Machine, _: str) -> None:
+    """Right behind a change of who votes another is ordered at the same place, and then the cluster is split."""
+    f.later(f.world.between(NS_PER_MS, 20 * NS_PER_MS), f.add_at_once, machine)
+    f.later(f.world.between(2 * NS_PER_MS, 60 * NS_PER_MS), f.split_data, 2 * f.term_ns)
+
+
+def _change_elsewhere(f: Faults, machine: Machine, _: str) -> None:
+    """Another operator orders another change at the same moment."""
+    others = [m for m in f.machines if m is not machine and m.daemon is not None]
+    if others:
+        f.add_at_once(f.world.rng.choice(others))
+
+
+def _side_with_a_stranger(f: Faults, _: Machine, __: str) -> None:
+    """One member is left with nobody but a machine that does not vote, if there is one that is at work."""
+    strangers = f.strangers()
+    if strangers:
+        member = f.world.rng.choice([m.id for m in f.machines if m.id not in strangers])
+        side = {member, f.world.rng.choice(strangers)}
+        across = {pair for one in side for m in f.machines if m.id not in side for pair in f.both(one, m.id)}
+        f.cut(across, 3 * f.term_ns)
+
+
 def _find(f: Faults, machine_id: str) -> Machine:
     return next(m for m in f.machines if m.id == machine_id)
 
@@ -274,5 +299,7 @@ OF_A_MOMENT: dict[str, tuple[Action, ...]] = {
     "vote": (*ACTIONS, *(_heal_subject,) * 8),
     "stopped": (*ACTIONS, *(_heal_all,) * 12),
     "ask evict": (*ACTIONS, *(_hold,) * 4),
+    "ask members": (*ACTIONS, *(_change_elsewhere,) * 12),
+    "did members": (*ACTIONS, *(_change_again_and_split,) * 8, *(_side_with_a_stranger,) * 8),
 }
 """Where some actions are of more use than elsewhere."""

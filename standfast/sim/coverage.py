@@ -38,6 +38,8 @@ ASKED_WRONGLY = frozenset(
         Verdict.WRONG_CLUSTER,
         Verdict.STILL_RUNNING,
         Verdict.TOO_MANY_CHANGES,
+        Verdict.ALREADY_A_MEMBER,
+        Verdict.ADDRESS_TAKEN,
     }
 )
 """Refusals of orders that make no sense, or stand behind another one that comes first here; tests cover them."""
@@ -53,6 +55,9 @@ _MEMBER_PATHS = (
     (MemberState.EVICTED, MemberState.ONLINE),
     (MemberState.ONLINE, MemberState.LEFT),
     (MemberState.LEFT, MemberState.ONLINE),
+    (MemberState.LEFT, MemberState.REMOVED),
+    (MemberState.EVICTED, MemberState.REMOVED),
+    (MemberState.REMOVED, MemberState.ONLINE),
     (MemberState.ONLINE, MemberState.ONLINE),
 )
 _PHASE_PATHS = (
@@ -106,6 +111,10 @@ _PARTS = (
     *(f"override heard of: {stance}" for stance in Stance),
     "process began by an override",
     "override: two, where nobody could know",
+    "voters: 3 -> 4",
+    "voters: 4 -> 5",
+    "voters: 5 -> 4",
+    "voters: 4 -> 3",
     "queue manager: crashed",
     "queue manager: hung",
     "queue manager: never ready",

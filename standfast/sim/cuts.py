@@ -94,6 +94,12 @@ class Cuts:
         }
         self.cut(across, self.span())
 
+    def split_data(self, span_ns: int) -> None:
+        """The first two machines on one side, all others on the other."""
+        here = {m.id for m in self.machines[:2]}
+        across = {pair for one in here for m in self.machines if m.id not in here for pair in self.both(one, m.id)}
+        self.cut(across, span_ns)
+
     def _rolling_cut(self) -> None:
         """Cut a machine off from one voter after the other, and heal in any order."""
         rng = self.world.rng

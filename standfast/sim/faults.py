@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from standfast.model.records import GONE
 from standfast.quorum import signals as sig
 from standfast.sim.disk_faults import DISK_FAULTS, DiskFaults
 from standfast.sim.emergency import Emergency
+from standfast.sim.enrolment import Enrolment
 from standfast.sim.machine import Machine
 from standfast.sim.surroundings import Surroundings
 from standfast.sim.world import NS_PER_MS
@@ -48,6 +48,10 @@ FAULTS: dict[str, float] = {
     "end override": 0.3,
     "ask for override": 0.5,
     "reconfigure": 1.5,
+    "add member": 2.0,
+    "remove member": 2.0,
+    "replace member": 1.0,
+    "hasty growth": 1.0,
 }
 """Every kind of fault and its usual weight."""
 
@@ -55,7 +59,7 @@ HELD_TERMS = 3
 """Longest time for which a transaction is held back on purpose."""
 
 
-class Faults(Emergency, DiskFaults):
+class Faults(Emergency, Enrolment, DiskFaults):
     """Does faults to machines, network and store, and undoes them after a while."""
 
     def __init__(self, around: Surroundings, machines: list[Machine], weights: dict[str, float], gap_ns: int) -> None:
@@ -65,7 +69,6 @@ class Faults(Emergency, DiskFaults):
         kinds = [(name, weight) for name, weight in weights.items() if weight > 0]
         self._names = [name for name, _ in kinds]
         self._weights = [weight for _, weight in kinds]
-        self._home = [m for m in machines if m.id == m.name]
         self._temper = around.store.temper
         self._latency_ns = self._temper.latency_ns
         self.awaited = ""
@@ -115,25 +118,8 @@ class Faults(Emergency, DiskFaults):
         machine.power_off(lose_disk=lose_disk)
         self.later(self.span(), self.revive, machine)
 
-    def revive(self, machine: Machine) -> None:
-        """Power on, then the store process, then the daemon. A namesake that died stays dead."""
-        if machine.powered or machine.id != machine.name:
-            return
-        machine.power_on()
-        self.world.after(self.world.between(0, self.term_ns), machine.start_store)
-        self.world.after(self.world.between(0, self.term_ns), machine.start)
-
     def _crash_machine(self) -> None:
         self.crash_machine(self.world.rng.choice(self._home))
-
-    def foreign(self, machine: Machine) -> bool:
-        """Whether the store knows another machine under its name: it is no member until that one is evicted.
-
-        One disk may be lost at a time. With more, the votes that prove the ends of the old leases are lost too.
-        """
-        kept = self.around.store.view.members.get(machine.name)
-        known = kept is None or kept.record.state in GONE or kept.record.identity == machine.identity
-        return not known or (machine.id != machine.name and machine.powered)
 
     def _empty_disk(self) -> None:
         if not any(map(self.foreign, self.machines)):
@@ -197,6 +183,7 @@ class Faults(Emergency, DiskFaults):
         twin = self.world.rng.choice(self._home)
         same = [m for m in self.machines if m.name == twin.name and m is not twin]
         machine = same[0] if same else Machine(self.around, twin.name + "'", twin.name, twin.skew, twin.manners)
+        machine.file = twin.file
         if not same:
             self.machines.append(machine)
             self.around.network.nodes[twin.name].append(machine)

@@ -68,7 +68,8 @@ class Machine:
         self._around = around
         self._world = around.world
         self.memory = Memory(self, around)
-        self._others = [m.name for m in around.cluster.members if m.name != name]
+        self.file = around.cluster
+        """What its cluster file says; it stays so, whatever the settings become."""
         self._power_on_count = 0
         self._do: dict[type, Callable[[Any], None]] = {
             sig.Broadcast: self._broadcast,
@@ -136,11 +137,11 @@ class Machine:
                 if ready_ns > self._world.now_ns or self.warden.processes:
                     self._world.at(ready_ns, self.start, True)
                     return
-            around, world = self._around, self._world
+            world = self._world
             identity = Identity(name=self.name, machine=self.identity, process=world.rng.getrandbits(63))
-            core = Core(identity, around.cluster, self.clock.local(world.now_ns), remembered=self.memory.held)
+            core = Core(identity, self.file, self.clock.local(world.now_ns), remembered=self.memory.held)
             daemon = self.daemon = Daemon(self, core)
-            daemon.disk = around.disk.end_for(self.id, self.name, identity.process, daemon)
+            daemon.disk = self._around.disk.end_for(self.id, self.name, identity.process, daemon)
             world.say(self.id, "daemon starts")
             if survivors:
                 self._inherit(survivors)
@@ -155,7 +156,7 @@ class Machine:
     def start_store(self) -> None:
         """Its store process runs again."""
         if self.powered and self.id in self._around.network.nodes:
-            self._around.store.up.add(self.id)
+            self._around.store.begin(self.id)
 
     def kill_daemon(self) -> None:
         """The daemon dies with all it knows; the warden lives on."""
@@ -248,8 +249,9 @@ class Machine:
         self._around.told.sent(self.id, heartbeat)
         given = sig.Received(heartbeat)
         send = self._around.network.send
-        for name in self._others:
-            send(self.id, name, given)
+        for name in daemon.core.rules.names:
+            if name != self.name:
+                send(self.id, name, given)
         if daemon.disk is not None:
             daemon.disk.send(heartbeat)
 

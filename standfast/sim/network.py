@@ -69,7 +69,7 @@ class Network:
     def send(self, source: str, to: str, given: Received) -> None:
         """Send from the machine `source` to every machine named `to`."""
         world = self._world
-        for node in self.nodes[to]:
+        for node in self.nodes.get(to, ()):
             if self.cut and (source, node.id) in self.cut:
                 continue
             if self.filtered and (source, node.id) in self.filtered:

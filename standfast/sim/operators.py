@@ -38,7 +38,7 @@ class Operators(Cuts):
         self.order(sig.Move(qm, self._data()))
 
     def _drain(self) -> None:
-        member = self._data()
+        member = self.world.rng.choice(self.around.cluster.members).name
         self.order(sig.Drain(member, on=True))
         self.later(self.span(), self.order, sig.Drain(member, on=False))
 

@@ -175,6 +175,7 @@ class Promises:
                 raise Broken("every change is told", f"revision {after.revision} changes {put.key} without an event")
 
     def _settings(self, before: SettingsRecord, after: SettingsRecord) -> None:
+        self._voters(before, after)
         if after.term_ceiling_ms != before.term_ceiling_ms:
             way = "lowered" if after.term_ceiling_ms < before.term_ceiling_ms else "raised"
             self._world.coverage[f"settings: term ceiling {way}"] += 1
@@ -185,6 +186,17 @@ class Promises:
             incarnation, now_ns = daemon.core.membership.incarnation, machine.clock.local(self._world.now_ns)
             self.renewed(machine.name, incarnation, daemon.core.lease.end_ns - now_ns)
             self.renewed(machine.name, incarnation, daemon.core.rules.term_ns)
+
+    def _voters(self, before: SettingsRecord, after: SettingsRecord) -> None:
+        """One voter more or less at a time; who may hold a lease votes."""
+        was, are = {*before.members}, {*after.members}
+        if was != are:
+            self._world.coverage[f"voters: {len(was)} -> {len(are)}"] += 1
+        if len(was ^ are) > 1:
+            raise Broken("one voter at a time", f"{sorted(was)} becomes {sorted(are)}")
+        for name, kept in self.view.members.items():
+            if kept.record.state not in GONE and name not in are:
+                raise Broken("who holds a lease votes", f"{name} is {kept.record.state} and no voter")
 
     def _tell(self, event: Event) -> None:
         self._world.coverage[f"event: {event.kind}"] += 1

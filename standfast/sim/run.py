@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from standfast.model.cluster import Failback, Role
+from standfast.model.cluster import Failback, MemberSpec, Role
 from standfast.model.records import Phase
 from standfast.model.timing import Timing
 from standfast.quorum import signals as sig
@@ -148,12 +148,18 @@ class Stage:
         self.network.behave(Habits())
         self.store.temper = Temper(deadline_ns=self.cluster.timing.term_ns // 2)
         self.store.away = False
-        home = [m for m in self.machines if m.id == m.name]
+        voters = self.faults.voters
+        home = [m for m in self.machines if m.id == m.name and m.name in {v.name for v in voters.members}]
         known = [m.name for m in home if not self.faults.foreign(m)]
-        core = {rng.choice([name for name in known if self.cluster.member(name).role is Role.DATA])}
+        data = [m.name for m in home if voters.member(m.name).role is Role.DATA]
+        core = {rng.choice([name for name in data if name in known] or data)}
         rest = [name for name in known if name not in core]
         rng.shuffle(rest)
-        core |= set(rest[: self.cluster.majority - len(core)])
+        # One whose name another machine has now joins when the others have evicted that one: it does not count there.
+        core |= set(rest[: voters.majority - len(core & {*known})])
+        servers = {*self.store.servers}
+        spare = [name for name in rest if name in servers and name not in core]
+        core |= set(spare[: max(0, self.store.majority - len(core & servers))])
         well = set(core)
         self.network.cut.clear()
         self.network.filtered.clear()
@@ -161,7 +167,7 @@ class Stage:
             self.around.disk.unstick({m.id for m in self.machines})
         torn = False
         for machine in self.machines:
-            if machine.id in core:
+            if machine.id in core or (machine not in home and machine.id == machine.name):
                 continue
             fate = rng.choice(FATES) if machine.id == machine.name else "dead"
             if fate == "torn" and (self.faults.foreign(machine) or torn):
@@ -187,11 +193,14 @@ class Stage:
                 machine.warden.manners = machine.manners
                 machine.warden.loops.clear()
             if machine.id in well:
-                self._mend(machine)
+                self._mend(machine, voters.member(machine.name))
         world.say("fault", "healed: " + " ".join(sorted(well)))
         return well
 
-    def _mend(self, machine: Machine) -> None:
+    def _mend(self, machine: Machine, spec: MemberSpec) -> None:
+        if machine.file.member(machine.name) != spec:
+            machine.power_off(lose_disk=True)
+            self.faults.install(machine, spec)
         self.faults.revive(machine)
         machine.start_store()
         machine.resume()
@@ -267,7 +276,8 @@ class Stage:
     def _operate(self, well: set[str]) -> None:
         """What an operator does after the trouble: thaw, undrain, clear, move what was given up."""
         view, faults = self.store.view, self.faults
-        data = [m for m in self.machines if m.id in well and self.cluster.member(m.name).role is Role.DATA]
+        voters = self.faults.voters
+        data = [m for m in self.machines if m.id in well and voters.member(m.name).role is Role.DATA]
         by = self.world.rng.choice([m for m in self.machines if m.id in well])
         if by.daemon is None:
             by.start()

@@ -72,12 +72,12 @@ class Store:
     def __init__(self, world: World, network: Network, cluster: Cluster, committed: Committed) -> None:
         self._world = world
         self._network = network
-        self._machines = [m.name for m in cluster.members]
-        self._majority = cluster.majority
+        self.servers = [m.name for m in cluster.members]
+        """Machines whose store process counts: of each voter, once it was taken in."""
         self._committed = committed
         self.temper = Temper()
         self.view = View()
-        self.up: set[str] = set(self._machines)
+        self.up: set[str] = set(self.servers)
         self.away = False
         """An outage of the store alone."""
         self.leader: str | None = cluster.rank[0]
@@ -89,14 +89,44 @@ class Store:
         self._electing = False
         self._history: deque[View] = deque([self.view], maxlen=HISTORY)
 
+    # ------------------------------------------------------------ servers
+
+    @property
+    def majority(self) -> int:
+        """How many of its servers are a majority."""
+        return len(self.servers) // 2 + 1
+
+    def begin(self, machine: str) -> None:
+        """The store process of a machine runs; a majority must take it in before it counts."""
+        self.up.add(machine)
+        self._take_in(machine)
+
+    def _take_in(self, machine: str) -> None:
+        if machine in self.servers or machine not in self.up or not self._listed(machine):
+            return
+        if self._led() and not self.away:
+            self.servers.append(machine)
+        else:
+            self._world.after(self.temper.election_ns[1], self._take_in, machine)
+
+    def _listed(self, name: str) -> bool:
+        settings = self.view.settings
+        return settings is not None and name in settings.record.members
+
+    def _enrol(self) -> None:
+        """Who votes has changed: the processes of the others do not count any more."""
+        self.servers = [name for name in self.servers if self._listed(name)]
+        for machine in sorted(self.up - {*self.servers}):
+            self._take_in(machine)
+
     # ------------------------------------------------------------ reach
 
     def _peers(self, machine: str) -> int:
-        return sum(1 for other in self._machines if other in self.up and self._network.in_touch(machine, other))
+        return sum(1 for other in self.servers if other in self.up and self._network.in_touch(machine, other))
 
     def _led(self) -> bool:
         leader = self.leader
-        if leader is not None and leader in self.up and self._peers(leader) >= self._majority:
+        if leader is not None and leader in self.up and leader in self.servers and self._peers(leader) >= self.majority:
             return True
         if not self._electing:
             self._electing = True
@@ -107,7 +137,7 @@ class Store:
         return False
 
     def _elect(self) -> None:
-        able = [m for m in self._machines if m in self.up and self._peers(m) >= self._majority]
+        able = [m for m in self.servers if m in self.up and self._peers(m) >= self.majority]
         if not able:
             self._world.after(self.temper.election_ns[0], self._elect)
             return
@@ -121,7 +151,7 @@ class Store:
             return False
         touch, leader = self._network.in_touch, self.leader
         assert leader is not None
-        return any(touch(machine, other) and touch(other, leader) for other in self._machines if other in self.up)
+        return any(touch(machine, other) and touch(other, leader) for other in self.servers if other in self.up)
 
     def _latency(self) -> int:
         longest = self.temper.latency_ns
@@ -227,5 +257,7 @@ class Store:
         revision = held.revision + 1
         self.view = held.merged(revision, [(put.key, put.record, revision) for put in transaction.puts])
         self._history.append(self.view)
+        if self.view.settings is not held.settings:
+            self._enrol()
         self._committed(transaction, held, self.view)
         return revision

@@ -130,7 +130,8 @@ class Warden:
 
     def hold(self, end_ns: int, stop_ns: int, kill_ns: int, incarnation: int) -> None:
         """The lease of that incarnation ends then; stop and kill that long before it."""
-        earlier = stop_ns > self._stop_ns
+        # Another incarnation's lease may be a shorter one.
+        earlier = end_ns - stop_ns < self.lease_end_ns - self._stop_ns
         self.lease_end_ns = end_ns
         self.lease_incarnation = incarnation
         self._stop_ns, self.kill_ns = stop_ns, kill_ns

@@ -4,6 +4,7 @@ Kept on a witness, so that losing a data node costs no election of the store. A 
 """
 
 import asyncio
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -28,10 +29,17 @@ class Leadership(StrEnum):
 
 
 class Seat(NamedTuple):
-    """What one endpoint knows: the leader's name (empty: none), and whether etcd refuses writes for want of room."""
+    """What one endpoint knows.
+
+    Attributes:
+        leader: the leader's name; empty: none.
+        full: whether etcd refuses writes for want of room.
+        listed: by peer address, the names of all that count in etcd's majority; its id for one that never ran.
+    """
 
     leader: str
     full: bool
+    listed: Mapping[str, str]
 
 
 async def seat(gateway: Gateway, within_s: float) -> Seat:
@@ -44,7 +52,8 @@ async def seat(gateway: Gateway, within_s: float) -> Seat:
     except Failed as failed:
         raise store_error("asking who leads the store", [failed]) from failed
     leader = next((member.name for member in listed.members if member.id == status.leader), "")
-    return Seat(leader, full=any(wire.NOSPACE in error for error in status.errors))
+    names = {url: member.name or f"{member.id:x}" for member in listed.members for url in member.peer_urls}
+    return Seat(leader, any(wire.NOSPACE in error for error in status.errors), names)
 
 
 async def move_leadership(gateway: Gateway, to: str, within_s: float) -> Leadership:

@@ -22,7 +22,8 @@ Guarantees
   * Of several members that do this at once each touches its own entry only; etcd refuses whom it can not take in yet,
     and that one tries again after a pause.
 Does not guarantee
-  * That a loss is noticed while none of the other members' etcds answers: such a start is a founding one. The same
+  * That a loss is noticed while none of the other members' etcds answers: such a start is a founding one, unless the
+    cluster file was taken from a cluster that runs. The same
     holds for a disk that is lost in the moment of the founding, before etcd has told its client address. Assumption 5
     of docs/protocol.md excludes both.
   * An own etcd for the old machine when it comes back with its old disk: the others refuse its id for good. The
@@ -81,11 +82,15 @@ class Readmission:
         hindrance: asks the cluster why this machine can not have the place: it is no member, or the former machine of
             this name still counts; empty when it can. Raises StoreError.
         tls: certificates; None for plain http.
+
+    A cluster file that was taken from a cluster that runs founds none: nobody's silence is taken for one that is still
+    to be founded.
     """
 
     def __init__(
         self, cluster: Cluster, me: str, hindrance: Callable[[], Awaitable[str]], *, tls: TlsFiles | None = None
     ) -> None:
+        self._founding = not cluster.edition
         self.waiting_for = ""
         """Why it has not been taken in yet; empty before the first attempt."""
         self._me = me
@@ -107,7 +112,7 @@ class Readmission:
         `unfinished`: a former attempt was, so there is nothing to found. `prepare` is called before the first change:
         it deletes what such an attempt has left. Waits until a majority takes it in; `waiting_for` says for what.
         """
-        if not unfinished and await self.standing() is not Standing.KNOWN:
+        if self._founding and not unfinished and await self.standing() is not Standing.KNOWN:
             return Opening("new")
         while True:
             try:

@@ -171,7 +171,8 @@ def _made_safe(record: Record) -> Record:
     """As it may be restored; see the top of this file."""
     if isinstance(record, MemberRecord):
         incarnation = record.incarnation + MARGIN
-        return structs.replace(record, incarnation=incarnation, state=MemberState.LEFT, reason="restored")
+        state = MemberState.REMOVED if record.state is MemberState.REMOVED else MemberState.LEFT
+        return structs.replace(record, incarnation=incarnation, state=state, reason="restored")
     if isinstance(record, Assignment):
         resting = record.phase in (Phase.GIVEN_UP, Phase.HALTED, Phase.REMOVED)
         return structs.replace(

@@ -76,3 +76,5 @@ class _Store:
     leader = version = ""
     full = False
     silent = read_ms = None
+    listed = 0
+    strangers = ()

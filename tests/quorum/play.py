@@ -166,6 +166,12 @@ class Play(Stage):
         twin.start()
         return self
 
+    def enrol(self, name: str) -> "Play":
+        """A machine with a cluster file that has it already is switched on; it is no member yet."""
+        self.act(f"a machine for a member {name} is switched on")
+        self.faults.new_machine(name)
+        return self.return_of(name)
+
     def order(self, order: sig.Order, by: str = "w") -> "Play":
         """An operator's order."""
         self.faults.order(order, self.machine(by))

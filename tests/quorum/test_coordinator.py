@@ -82,3 +82,12 @@ def test_a_member_that_has_just_joined_is_not_doubted_for_its_last_heartbeat_bef
         coordinator._hearing.heard(beat, later_ns)
     tags = {step.tag for step in coordinator.decide(joined, {}, later_ns)}
     assert ("doubt:a" in tags) is doubted
+
+
+def test_a_drained_member_coordinates_only_when_nobody_else_can():
+    coordinator = coordinator_w(1)
+    assert coordinator.leading(1, able=True) == "w"
+    coordinator._rules.drained = ("w",)
+    assert coordinator.leading(1, able=True) == "a"
+    coordinator._rules.drained = ("w", "a", "b")
+    assert coordinator.leading(1, able=True) == "w"

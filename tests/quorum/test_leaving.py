@@ -11,6 +11,7 @@ from standfast.quorum.signals import Effect, Leave, Transact
 from standfast.sim.draws import cluster_of
 
 GRACE_NS = 100
+CLUSTER = cluster_of(3, PROFILES["fast"])
 
 
 def view_of(state: MemberState = MemberState.ONLINE) -> View:
@@ -19,7 +20,7 @@ def view_of(state: MemberState = MemberState.ONLINE) -> View:
 
 
 def leaving_since(now_ns: int) -> Membership:
-    membership = Membership("a", Role.DATA, "machine", Rules(cluster_of(3, PROFILES["fast"])))
+    membership = Membership(CLUSTER.member("a"), "machine", Rules(CLUSTER))
     record = view_of().members["a"].record
     membership.joined(record)
     membership.leave(now_ns, GRACE_NS)

@@ -27,9 +27,10 @@ FAR = 1 << 60
 )
 def test_the_lease_is_what_a_majority_acknowledged(members: int, acks: list[tuple[int, int, int]]):
     """The twin keeps everything and looks for the latest end that enough voters cover, the member itself included."""
-    lease, heard = Lease(Rules(cluster_of(members, PROFILES["fast"]))), {}
+    rules = Rules(cluster_of(members, PROFILES["fast"]))
+    lease, heard = Lease(rules), {}
     for voter, sent_ns, term_ns in acks:
-        name, before = f"v{voter % (members - 1)}", lease.end_ns
+        name, before = rules.names[voter % (members - 1)], lease.end_ns
         grew = lease.acknowledged(name, sent_ns, term_ns)
         heard.setdefault(name, []).append(sent_ns + term_ns)
         ends = [max(all_of_one) for all_of_one in heard.values()]

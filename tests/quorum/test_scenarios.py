@@ -1,7 +1,10 @@
 """The protocol, one rule at a time: what is done, what must come of it, and the whole transcript beside it."""
 
+from msgspec import structs
+
 from standfast.model.records import MemberState, Orders, Phase
 from standfast.quorum import signals as sig
+from standfast.quorum.voter_orders import AddMember, RemoveMember
 from standfast.sim.world import NS_PER_MS
 from tests.quorum.play import DOUBT_S, TERM_S, Play
 
@@ -319,4 +322,46 @@ def test_the_dead_do_not_vouch_for_an_owner():
     assert play.said("member_told_to_go a")
     assert play.state("a") is MemberState.EVICTED
     assert play.owner() == "b"
+    play.ends()
+
+
+def test_one_more_member_joins_and_counts():
+    """Its machine waits until the settings have it; the others adopt them, and three of four are needed then."""
+    play = Play("one_more_member").settled()
+    play.enrol("x").wait(TERM_S)
+    assert "x" not in play.store.view.members
+    play.order(AddMember(play.machine("x").file.member("x"), "operator")).wait(3 * TERM_S)
+    assert play.state("x") is MemberState.ONLINE
+    assert {m.daemon.core.rules.majority for m in play.machines} == {3}
+    play.die("x").wait(2 * TERM_S).die("b").wait(2 * TERM_S)
+    assert play.owner() is None
+    play.ends()
+
+
+def test_a_removed_member_ends_and_two_of_three_are_a_majority_again():
+    play = Play("a_removed_member").settled()
+    play.enrol("x").order(AddMember(play.machine("x").file.member("x"), "operator")).wait(4 * TERM_S)
+    assert play.state("x") is MemberState.ONLINE
+    play.order(RemoveMember("x", "operator")).wait(0.1)
+    assert play.state("x") is MemberState.ONLINE, "it may hold a lease"
+    play.die("x").wait(2 * TERM_S).order(RemoveMember("x", "operator")).wait(2 * TERM_S)
+    assert play.state("x") is MemberState.REMOVED
+    play.return_of("x").wait(TERM_S)
+    assert play.said("x leaves (removed)")
+    play.die("b").wait(2 * TERM_S)
+    assert play.owner() == "a"
+    play.ends()
+
+
+def test_a_change_of_the_voters_waits_until_everybody_goes_by_the_one_before():
+    """b can not read the store: as long as it may count by three voters, there are no five."""
+    play = Play("a_change_waits").settled()
+    for name in "xy":
+        play.enrol(name)
+    x, y = (play.machine(name).file.member(name) for name in "xy")
+    y = structs.replace(y, addresses=("127.1.2.3",))
+    play.act("b stands still").machine("b").pause()
+    play.order(AddMember(x, "operator")).wait(0.05).order(AddMember(y, "operator")).wait(0.05)
+    assert play.answers[2] is sig.Verdict.NOT_SETTLED
+    assert len(play.store.view.settings.record.members) == 4
     play.ends()

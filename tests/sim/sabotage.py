@@ -417,6 +417,38 @@ SABOTAGES = (
         members=5,
     ),
     Sabotage(
+        "two changes of the voters at once",
+        (
+            Edit(
+                "quorum/voters.py",
+                "guards, puts = [Guard(SETTINGS_KEY, kept.revision)], [",
+                "guards: list[Guard] = []\n    puts: list[Put] = [",
+            ),
+        ),
+    ),
+    Sabotage(
+        "the voters are changed before the last change is settled",
+        (Edit("quorum/voters.py", "    if not settled:\n", "    if False:\n"),),
+    ),
+    Sabotage(
+        "a member that still counts is removed",
+        (Edit("quorum/voters.py", "not isinstance(order, AddMember) and not _gone(view, name)", "False"),),
+    ),
+    Sabotage(
+        "votes of a removed member count",
+        (
+            Edit("quorum/membership.py", "return LeaveReason.REMOVED if mine else None", "return None"),
+            Edit(
+                "quorum/core.py",
+                "if asked_ns is not None and self.membership.speaks(self.view):",
+                "if asked_ns is not None and (self.membership.speaks(self.view) or self.me not in self.rules.bits):",
+            ),
+            Edit("quorum/hearing.py", "if name not in self._rules.bits]:", "if name == self._me]:"),
+            Edit("quorum/hearing.py", "mask |= self._rules.bits[name]", "mask |= self._rules.bits.get(name, 0)"),
+        ),
+        why_pair="a removed machine ends, speaks no more, and is not listened to",
+    ),
+    Sabotage(
         "what was told is not counted",
         (Edit("quorum/transactions.py", "told = kept.record.told + len(events)", "told = kept.record.told"),),
     ),
