@@ -17,6 +17,7 @@ from standfast.managers.ibmmq_child import (
     EXIT_NOT_CONFIGURED,
     EXIT_NOT_KNOWN,
     SECRETS,
+    end_leftovers,
     processes_of,
 )
 from standfast.managers.ibmmq_words import ENDMQM, STATUS_CODES, STATUSES, STRMQM, Standing, standing, status_of
@@ -162,6 +163,8 @@ async def test_an_end_that_hangs_is_made_preemptive_and_then_given_up(
         took_s = await broker.stop()
         assert broker.process.returncode == code
         assert took_s > 1.1
+    end_leftovers(name_of(place))  # there is no warden here that would
+    assert processes_of(name_of(place)) == []
 
 
 async def test_nothing_of_it_outlives_the_lease(tmp_path: Path) -> None:
