@@ -134,6 +134,30 @@ NOTICES: dict[NoticeKind, Words] = {
         "this machine went down while its watchdog was started",
         "look for what could not be stopped; `standfast explain watchdog_reset`",
     ),
+    NoticeKind.HELD_BACK: Words(
+        "held back",
+        Level.WARNING,
+        "it was evicted and waits until its links have held; it joins sooner if it is needed",
+        "mend its links; docs/arbitration.md",
+    ),
+    NoticeKind.HOP_UNCHECKED: Words(
+        "next hop",
+        Level.WARNING,
+        "its next hops can not be looked at",
+        "see the detail; `standfast check` on that member",
+    ),
+    NoticeKind.HOP_LOST: Words(
+        "next hop",
+        Level.WARNING,
+        "none of its next hops answers: what it runs goes to a member whose hop does, if any",
+        "look at its clients' network; docs/arbitration.md",
+    ),
+    NoticeKind.LINK_FLAPPING: Words(
+        "link",
+        Level.WARNING,
+        "its link comes and goes",
+        "look for a bad cable, port or an overloaded path between them",
+    ),
     NoticeKind.FILE_DIFFERS: Words(
         "cluster file", Level.WARNING, "the file differs from what the store holds", "give all members the same file"
     ),
@@ -179,6 +203,10 @@ VERDICTS: dict[Verdict, Ending] = {
     ),
     Verdict.TARGET_QUARANTINED: Ending(
         Refused, "That member is in quarantine: mend it, then let it out with `standfast clear NAME`, and try again."
+    ),
+    Verdict.TARGET_WITHOUT_HOP: Ending(
+        Refused,
+        "That member lost its next hop and another one has its own: it would hand over at once. Mend its network.",
     ),
     Verdict.FROZEN: Ending(Refused, "The cluster is frozen: `standfast thaw` first, when the work is done."),
     Verdict.CHANGED_MEANWHILE: Ending(

@@ -29,6 +29,7 @@ from standfast.member.fitness import Fitness
 from standfast.member.handler import MemberHandler
 from standfast.member.handover import Handover
 from standfast.member.hands import Hands
+from standfast.member.hops import Hops
 from standfast.member.journal import Journal
 from standfast.member.logs import set_up
 from standfast.member.memory import Memory
@@ -164,6 +165,7 @@ class Daemon:
             reporter,
             hindrance=lambda: watchdog.trouble,
         )
+        hops = Hops(self._me, lambda: core.rules.cluster, runtime.give, reporter)
         watchdog.on_trouble = fitness.look_again
         runtime.on_adopted = lambda cluster: _adopted(cluster, board)
         runtime.on_retimed = watchdog.retimed
@@ -185,7 +187,7 @@ class Daemon:
             await control.open()
             opened.push_async_callback(control.close)
             opened.callback(runtime.close)
-            await self._go_on(runtime, scribe, store, reporter, notifier, fitness=fitness, watchdog=watchdog)
+            await self._go_on(runtime, scribe, store, reporter, notifier, fitness=fitness, watchdog=watchdog, hops=hops)
 
     def _cgroup_name(self) -> str:
         """One that no other member on this machine has, be it of another cluster with the same names."""
@@ -211,6 +213,7 @@ class Daemon:
         *,
         fitness: Fitness,
         watchdog: Watchdog,
+        hops: Hops,
     ) -> None:
         """Let the core run until it has left; a part that fails for good ends the member the same way."""
         core = runtime.core
@@ -225,7 +228,7 @@ class Daemon:
                 asyncio.create_task(watchdog.run()),
             ]
             if self._cluster.member(self._me).role is Role.DATA:
-                work.append(asyncio.create_task(fitness.run()))
+                work += [asyncio.create_task(fitness.run()), asyncio.create_task(hops.run())]
                 work.append(asyncio.create_task(Windows(lambda: core.view, runtime.give).run()))
             gc.collect()
             gc.freeze()

@@ -124,6 +124,10 @@ class NoticeKind(StrEnum):
     TIMING_DIFFERS = "timing_differs"  # the file's timers are not those in force
     WATCHDOG_UNREADY = "watchdog_unready"  # the kernel's watchdog is wanted and can not be used
     WATCHDOG_RESET = "watchdog_reset"  # this machine went down while its watchdog was started
+    HELD_BACK = "held_back"  # this member was evicted and waits until its links have held
+    HOP_UNCHECKED = "hop_unchecked"  # this member is to ping its next hops and may not
+    HOP_LOST = "hop_lost"  # none of that member's next hops answers it
+    LINK_FLAPPING = "link_flapping"  # the link to the other member comes and goes
     FILE_DIFFERS = "file_differs"  # the file's members or queue managers are not those in the store
 
 

@@ -19,6 +19,16 @@ class Refusal(StrEnum):
     LISTENING = "listening"  # heard again after a term or more: first the voter listens who else is there
 
 
+class Hop(StrEnum):
+    """How it stands with a member's next hop: whether any of the addresses it is to ping answers."""
+
+    NONE = ""  # it has none to ping
+    UNKNOWN = "unknown"  # no answer yet, and not long enough without one
+    FOUND = "found"
+    RETURNING = "returning"  # it answers again, but not for long enough
+    LOST = "lost"
+
+
 class Vote(Struct, frozen=True, array_like=True):
     """A promise to acknowledge the member no more while its record is at this ballot (a revision).
 
@@ -70,6 +80,7 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
         settings: revision of the settings that the sender goes by; 0: it goes by its cluster file.
         interval_ns: the interval of those settings in nanoseconds: the sender counts on being spoken to as often.
         overrides: the newest word on each member's overrides.
+        hop: how it stands with its next hop.
     """
 
     sender: str
@@ -90,6 +101,7 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
     settings: int = 0
     interval_ns: int = 0
     overrides: tuple[Word, ...] = ()
+    hop: Hop = Hop.NONE
 
 
 class Ack(Struct, frozen=True, array_like=True, tag="a"):

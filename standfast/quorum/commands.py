@@ -103,3 +103,4 @@ class Verdict(StrEnum):
     NO_OVERRIDE = "no_override"
     MEMBER_HEARD = "member_heard"
     TARGET_QUARANTINED = "target_quarantined"
+    TARGET_WITHOUT_HOP = "target_without_hop"

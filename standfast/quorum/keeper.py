@@ -13,13 +13,15 @@ Guarantees:
 A restart in place needs no store: while this incarnation holds a lease nobody else can have become the owner.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from standfast.model.cluster import Failback, QueueManagerSpec
 from standfast.model.events import Event, EventKind
+from standfast.model.messages import Hop
 from standfast.model.records import Assignment, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
+from standfast.quorum.behind import HOP_LOST, Behind
 from standfast.quorum.failback import Better
 from standfast.quorum.heritage import Heritage
 from standfast.quorum.overrides import Overrides
@@ -27,79 +29,9 @@ from standfast.quorum.placement import Candidate, place
 from standfast.quorum.rules import Rules
 from standfast.quorum.runs import NS_PER_S, UNWATCHED, Run, RunState, StopReason
 from standfast.quorum.signals import Effect, Kill, Launch, Stop, Tell, Transact
+from standfast.quorum.standing import Standing
 
 NS_PER_MS = 1e6
-
-
-class Standing:
-    """What the keeper must know of its member at one moment.
-
-    Attributes:
-        now_ns: the moment, on the member's clock.
-        view: of the store.
-        incarnation: of the member; 0 before it has joined.
-        span: the incarnations whose assignments are this process's.
-        lease_end_ns: when its lease ends.
-        may_stay: its record is this incarnation's, and online or in doubt.
-        called_off: others know of a ballot against it, and it has lost them: what runs is stopped, nothing starts.
-        may_keep: what runs here may run on: `may_stay`, or it is yet to join as the heir of a former process.
-        sworn_off: it gave its word that nothing will start before its record changes.
-        leaving: the daemon is to end.
-        late: it is, and what no other member was found for by now is stopped.
-    """
-
-    __slots__ = (
-        "_candidates",
-        "_find",
-        "called_off",
-        "incarnation",
-        "late",
-        "lease_end_ns",
-        "leaving",
-        "may_keep",
-        "may_stay",
-        "now_ns",
-        "span",
-        "sworn_off",
-        "view",
-    )
-
-    def __init__(
-        self,
-        now_ns: int,
-        view: View,
-        find: Callable[[], dict[str, Candidate]],
-        *,
-        incarnation: int,
-        span: range,
-        lease_end_ns: int,
-        may_stay: bool,
-        called_off: bool,
-        may_keep: bool,
-        sworn_off: bool,
-        leaving: bool,
-        late: bool,
-    ) -> None:
-        self.now_ns = now_ns
-        self.view = view
-        self._find = find
-        self._candidates: dict[str, Candidate] | None = None
-        self.incarnation = incarnation
-        self.span = span
-        self.lease_end_ns = lease_end_ns
-        self.may_stay = may_stay
-        self.called_off = called_off
-        self.may_keep = may_keep
-        self.sworn_off = sworn_off
-        self.leaving = leaving
-        self.late = late
-
-    @property
-    def candidates(self) -> dict[str, Candidate]:
-        """Members that could take a queue manager; found when first asked for."""
-        if self._candidates is None:
-            self._candidates = self._find()
-        return self._candidates
 
 
 class Keeper:
@@ -111,6 +43,8 @@ class Keeper:
         self._rules = rules
         self._better: dict[str, Better] = {}
         self.runs: dict[str, Run] = {}
+        self.behind = Behind(me, rules)
+        self._hop_due = False
         self.windows: frozenset[str] = frozenset()
         """Queue managers whose daily window for moving back is open."""
         self.heritage = Heritage()
@@ -184,6 +118,9 @@ class Keeper:
         if self.heritage:
             yield from self.heritage.settle(s.view, self.runs, s.now_ns)
         owned = {kept.record.qm: kept for kept in self.owned(s.view, s.span)}
+        self._hop_due = s.hop is Hop.LOST and self.behind.due(s.hop, s.candidates, s.now_ns)
+        if s.hop is not Hop.LOST:
+            self.behind.forgive()
         for qm in [*self.runs, *(name for name in owned if name not in self.runs)]:
             kept = owned.get(qm)
             run = self.runs.get(qm)
@@ -265,7 +202,9 @@ class Keeper:
 
     def _target_able(self, a: Assignment, s: Standing) -> bool:
         candidate = s.candidates.get(a.target or "")
-        return candidate is not None and candidate.name != self._me and a.qm not in candidate.unfit
+        if candidate is None or candidate.name == self._me or a.qm in candidate.unfit:
+            return False
+        return a.reason != HOP_LOST or candidate.hop is not Hop.LOST
 
     def _redirect(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
         """Choose where to hand over to when this member must not keep it; drop a target that can not take it."""
@@ -277,6 +216,10 @@ class Keeper:
             chosen = self._elsewhere(kept, s)
             if chosen is not None:
                 yield Transact(f"aim:{a.qm}", tx.aim(kept, chosen.name, "leaving" if s.leaving else "drained"))
+        elif not run.failed and self._hop_due:
+            chosen = self._elsewhere(kept, s)
+            if chosen is not None and chosen.reached:
+                yield Transact(f"aim:{a.qm}", tx.aim(kept, chosen.name, HOP_LOST))
         elif run.state is RunState.SERVING and a.phase is Phase.RUNNING and not s.view.orders.record.frozen:
             yield from self._fall_back(run.spec, kept, s)
 

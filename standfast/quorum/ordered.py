@@ -21,19 +21,21 @@ from typing import NamedTuple
 from msgspec import structs
 
 from standfast.model.events import Event, EventKind
+from standfast.model.messages import Hop
 from standfast.model.override import CONFLICTS, Ending, Override, Part, Stage, Stance, Word
 from standfast.model.records import GONE, Assignment, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
 from standfast.quorum.adoption import Adoption
 from standfast.quorum.hearing import Hearing
-from standfast.quorum.keeper import Keeper, Standing
+from standfast.quorum.keeper import Keeper
 from standfast.quorum.lease import Lease
 from standfast.quorum.membership import Membership
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.rules import Rules
 from standfast.quorum.runs import RunState
 from standfast.quorum.signals import Effect, Tell, Transact
+from standfast.quorum.standing import Standing
 from standfast.quorum.words import Words
 
 MOST_TOLD = 20
@@ -235,6 +237,7 @@ class Ordered:
             called_off=False,
             leaving=normal.leaving,
             late=normal.leaving,
+            hop=Hop.NONE,
         )
 
     # ------------------------------------------------------------ the store

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from standfast.model.cluster import QueueManagerSpec, Role
+from standfast.model.messages import Hop
 from standfast.model.records import Assignment, MemberState
 from standfast.model.view import View
 
@@ -18,26 +19,33 @@ ALL = "*"
 class Candidate:
     """A data member that holds a lease, as the chooser sees it.
 
-    `unfit`: what it could not run; `quarantined`: it lost its lease too often.
+    `unfit`: what it could not run; `quarantined`: it lost its lease too often; `hop`: its next hop.
     """
 
-    __slots__ = ("load", "name", "quarantined", "unfit")
+    __slots__ = ("hop", "load", "name", "quarantined", "unfit")
 
-    def __init__(self, name: str, unfit: Iterable[str], *, quarantined: bool = False) -> None:
+    def __init__(self, name: str, unfit: Iterable[str], *, quarantined: bool = False, hop: Hop = Hop.NONE) -> None:
         self.name = name
         self.unfit = frozenset(unfit)
         self.quarantined = quarantined
+        self.hop = hop
         self.load = 0
 
     @property
     def sound(self) -> bool:
         """Whether nothing speaks against it, so that something may even be moved there without need."""
-        return not self.quarantined
+        return not self.quarantined and self.reached
+
+    @property
+    def reached(self) -> bool:
+        """Whether its clients reach it, as far as is known: its next hop is found, or it has none to look at."""
+        return self.hop in {Hop.NONE, Hop.FOUND}
 
 
 class Rung(StrEnum):
     """The steps of the comparison."""
 
+    HOP = "hop"  # without its next hop its clients may not reach it: only if nobody has one
     NOT_IN_QUARANTINE = "not_in_quarantine"  # a member in quarantine is the last resort, better than none
     PREFERENCE = "preference"  # the queue manager's own order; who is not in it comes after those who are
     FEWEST = "fewest"  # queue managers there already
@@ -50,6 +58,7 @@ class _Question(NamedTuple):
 
 
 RUNGS: dict[Rung, Callable[[_Question], int | str]] = {
+    Rung.HOP: lambda q: (q.candidate.hop is Hop.LOST) + (not q.candidate.reached),
     Rung.NOT_IN_QUARANTINE: lambda q: q.candidate.quarantined,
     Rung.PREFERENCE: lambda q: q.preferred.get(q.candidate.name, len(q.preferred)),
     Rung.FEWEST: lambda q: q.candidate.load,
@@ -58,11 +67,14 @@ RUNGS: dict[Rung, Callable[[_Question], int | str]] = {
 """The smaller answer wins."""
 
 
-def candidates(view: View, leased: Mapping[str, tuple[str, ...]]) -> dict[str, Candidate]:
-    """Members that may be given something: data, online, not drained, with a lease. `leased`: name -> unfit list."""
+def candidates(view: View, leased: Mapping[str, tuple[str, ...]], hops: Mapping[str, Hop]) -> dict[str, Candidate]:
+    """Members that may be given something: data, online, not drained, with a lease.
+
+    `leased`: of whom holds one, what it could not run; `hops`: how it stands with the next hop of each.
+    """
     drained = view.orders.record.drained
     found = {
-        name: Candidate(name, leased[name], quarantined=kept.record.quarantined)
+        name: Candidate(name, leased[name], quarantined=kept.record.quarantined, hop=hops.get(name, Hop.NONE))
         for name, kept in view.members.items()
         if kept.record.role is Role.DATA
         and kept.record.state is MemberState.ONLINE
