@@ -94,7 +94,7 @@ def test_the_data_are_the_answer_of_the_play(asked):
     answer = prospect_of(asked("what-if", "--lose", "a", "--json"))
     supposed = Supposition(lose=("a",))
     assert answer["prospect"] == json.loads(msgspec.json.encode(what_if(KNOWN, supposed)))
-    assert answer["supposed"] == {"lose": ["a"], "cut": []}
+    assert answer["supposed"] == {"lose": ["a"], "cut": [], "fail_hop": []}
     assert answer["taken_by"] == KNOWN.taken_by
     assert answer["survives_one_more"] is False
 
