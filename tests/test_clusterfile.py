@@ -11,7 +11,16 @@ from msgspec import structs
 from standfast.clusterfile import Fault, load, read, template
 from standfast.clusterfile.written import written
 from standfast.errors import ClusterFileError
-from standfast.model.cluster import Cluster, DiskSpec, MemberSpec, QueueManagerSpec, Role, StorageSpec, StoreSpec
+from standfast.model.cluster import (
+    Cluster,
+    DiskSpec,
+    MemberSpec,
+    Policy,
+    QueueManagerSpec,
+    Role,
+    StorageSpec,
+    StoreSpec,
+)
 from standfast.model.timing import PROFILES, Timing
 
 ID = "0123456789abcdef"
@@ -58,7 +67,7 @@ def test_the_template_without_queue_managers_shows_one_that_would_load():
     assert [q.name for q in read(uncommented(text).encode()).cluster.queue_managers] == ["orders"]
 
 
-@pytest.mark.parametrize("cls", [MemberSpec, QueueManagerSpec, StorageSpec, StoreSpec, DiskSpec, Timing])
+@pytest.mark.parametrize("cls", [MemberSpec, Policy, QueueManagerSpec, StorageSpec, StoreSpec, DiskSpec, Timing])
 def test_every_key_of_every_table_is_in_the_template(cls):
     for field in msgspec.structs.fields(cls):
         assert re.search(rf"(?m)^(#?{field.name} = |\[queue_manager\.{field.name}\])", TEXT), field.name
@@ -172,6 +181,12 @@ SLIPS = [
     ('profile = "fast"', "evict_after = 4", ("timing",), Fault.TIMING),
     ('profile = "fast"', "interval_ms = 0.5", ("timing", "interval_ms"), Fault.WRONG_TYPE),
     ('profile = "fast"', "interval = 100", ("timing", "interval"), Fault.UNKNOWN_KEY),
+    ("[policy]", '[policy]\nlink_loss = "evcit"', ("policy", "link_loss"), Fault.WRONG_TYPE),
+    ("[policy]", "[policy]\nhop_interval_ms = 1", ("policy", "hop_interval_ms"), Fault.BAD_VALUE),
+    ("[policy]", "[policy]\nhop_found = 3", ("policy", "hop_found"), Fault.BAD_VALUE),
+    ("heartbeat_port = 7500", 'hops = ["gateway"]', (*W, "hops"), Fault.BAD_VALUE),
+    ("heartbeat_port = 7500", 'hops = ["10.0.0.9", "10.0.0.9"]', (*W, "hops"), Fault.DUPLICATE),
+    ("heartbeat_port = 7500", "priority = 1_000_001", (*W, "priority"), Fault.BAD_VALUE),
     ("[store]", '[store]\nendpoints = ["10.0.0.9"]', ("store", "endpoints"), Fault.BAD_VALUE),
     ("[store]", '[store]\npassword_file = "/x"', ("store", "username"), Fault.MISSING),
     ("[store]", '[store]\ncert_file = "/x"', ("store", "key_file"), Fault.MISSING),

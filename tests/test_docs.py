@@ -16,7 +16,8 @@ from tests.sim.sabotage import SABOTAGES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROTOCOL = "".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("protocol*.md")))
+PROOF = [*sorted((ROOT / "docs").glob("protocol*.md")), ROOT / "docs/arbitration.md"]
+PROTOCOL = "".join(page.read_text(encoding="utf-8") for page in PROOF)
 MOST_LINES = 200
 
 

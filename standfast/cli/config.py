@@ -18,9 +18,9 @@ from rich.text import Text
 
 from standfast.cli.asking import Asked, asking
 from standfast.cli.config_change import consequences, difference, different_for_good
+from standfast.cli.endings import VERDICTS
 from standfast.cli.examples import example
 from standfast.cli.screen import as_json, console, show
-from standfast.cli.words import VERDICTS
 from standfast.clusterfile import read
 from standfast.clusterfile.reader import contents
 from standfast.clusterfile.written import written

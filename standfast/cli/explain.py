@@ -14,6 +14,7 @@ from standfast.cli.examples import example
 from standfast.cli.screen import Column, as_json, console, hanging, show, table
 from standfast.errors import UsageError
 from standfast.model.events import CATALOGUE
+from standfast.quorum.ladder import Rung
 from standfast.storage.refusal import MEANINGS
 
 _LOG = "Read RUN_DIR/MEMBER/queue-managers/NAME/output.log on that member."
@@ -24,6 +25,7 @@ class Sort(StrEnum):
 
     EVENT = "event"
     REFUSAL = "refusal"  # of a launch; also the `code` of qm_failed
+    RUNG = "rung"  # what decided that a member had to go; `decided_by` of member_told_to_go
     END = "end"  # how a queue manager ended; the `code` of qm_failed and the reason of qm_released
 
 
@@ -80,6 +82,17 @@ ENDS = (
 )
 
 
+RUNGS: dict[Rung, str] = {
+    Rung.MAJORITY: "It did not hear a majority of the members itself.",
+    Rung.CIRCLE: "The largest set of members that all hear each other is one without it.",
+    Rung.CHECKS: "It could not be given queue managers then, or its next hop did not answer; others had both.",
+    Rung.DATA: "It could start fewer queue managers on current data.",
+    Rung.RUNS: "It ran fewer queue managers.",
+    Rung.PRIORITY: "Its configured priority is lower.",
+    Rung.NAME: "All else was equal; its name comes later.",
+}
+
+
 def words() -> tuple[Word, ...]:
     """Every word that there is."""
     events = (
@@ -90,7 +103,13 @@ def words() -> tuple[Word, ...]:
         Word(word=code, sort=Sort.REFUSAL, meaning=found.meaning, action=found.action)
         for code, found in MEANINGS.items()
     )
-    return (*events, *refusals, *ENDS)
+    rungs = (
+        Word(
+            word=rung, sort=Sort.RUNG, meaning=meaning, action="Mend the link; docs/arbitration.md has the whole order."
+        )
+        for rung, meaning in RUNGS.items()
+    )
+    return (*events, *refusals, *rungs, *ENDS)
 
 
 def lookup(text: str) -> Word:

@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from standfast.cli.asking import Asked, asking
+from standfast.cli.endings import VERDICTS
 from standfast.cli.examples import example
 from standfast.cli.init import CLUSTER_FILE
 from standfast.cli.run import TRUST
 from standfast.cli.screen import as_json, show
-from standfast.cli.words import VERDICTS
 from standfast.clusterfile.rules import member_problems
 from standfast.errors import UsageError
 from standfast.member.control_protocol import (

@@ -8,9 +8,9 @@ import click
 
 from standfast.cli.asking import Asked, asking
 from standfast.cli.can_stop import left_behind
+from standfast.cli.endings import VERDICTS
 from standfast.cli.examples import example
 from standfast.cli.screen import as_json, show
-from standfast.cli.words import VERDICTS
 from standfast.member.control_protocol import (
     CanStop,
     Clear,

@@ -8,9 +8,10 @@ import sys
 import click
 
 from standfast.cli.asking import Asked, asking
+from standfast.cli.endings import VERDICTS
 from standfast.cli.examples import example
 from standfast.cli.screen import as_json, show
-from standfast.cli.words import VERDICTS, Level, plain
+from standfast.cli.words import Level, plain
 from standfast.errors import UsageError
 from standfast.member.control_protocol import EndOverride, GrantOverride, OrderResult, OverrideReport, ShowOverride
 from standfast.model.override import Stage, Stance

@@ -32,12 +32,14 @@ SENTENCES: dict[Deed | EventKind, str] = {
     EventKind.QM_GIVEN_UP: "{who} given up: nobody could start it",
     EventKind.LEASE_LOST: "{who} without a lease",
     EventKind.LEASE_REGAINED: "{who} with a lease again",
+    EventKind.HOP_LOST: "{who} without a next hop",
     EventKind.LINK_LOST: "{who} no longer heard by {seen_by}",
     EventKind.LINK_HEALED: "{who} heard again by {seen_by}",
+    EventKind.LINK_FLAPPING: "the link of {seen_by} to {who} comes and goes",
 }
 """With `who`, `by` and the fields of the line; other events are told by their names."""
 
-LINKS = frozenset({EventKind.LINK_LOST, EventKind.LINK_HEALED})
+LINKS = frozenset({EventKind.LINK_LOST, EventKind.LINK_HEALED, EventKind.LINK_FLAPPING})
 LEFT_OUT = frozenset({EventKind.QM_STARTING, EventKind.QM_RUNNING, Deed.CUT})
 """Beside the process that starts there is nothing to tell; cuts are told as they were asked for."""
 
@@ -108,6 +110,7 @@ def question(supposed: Supposition) -> str:
     """What is supposed, as it may be given on the command line; `nothing` when it is nothing."""
     cuts = dict.fromkeys(_cut(pair, supposed.cut) for pair in supposed.cut)
     words = [f"--lose {name}" for name in supposed.lose] + [f"--cut {cut}" for cut in cuts]
+    words += [f"--fail-hop {name}" for name in supposed.fail_hop]
     return " ".join(words) or "nothing"
 
 

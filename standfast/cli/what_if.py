@@ -12,9 +12,10 @@ from standfast.cli.examples import example
 from standfast.cli.screen import Cell, Column, as_json, console, hanging, moment, show, styled, table
 from standfast.cli.story import listed, paragraphs, question
 from standfast.cli.words import FURTHER, MEMBER_STATES, NEVER_JOINED, PHASES, STYLES, Level
-from standfast.errors import NotSafe, PromiseBroken
+from standfast.errors import NotSafe, PromiseBroken, UsageError
 from standfast.member.control_protocol import TakeSnapshot
 from standfast.member.snapshot import Snapshot, read_snapshot
+from standfast.model.cluster import Cluster
 from standfast.model.records import Phase
 from standfast.sim.prospect import MemberEnd, Prospect, QueueManagerEnd, Supposition
 from standfast.sim.what_if import what_if as play
@@ -51,6 +52,7 @@ def snapshot(asked: Asked) -> None:
     epilog=example(
         "standfast what-if --lose a",
         "standfast what-if --cut a:b --cut 'w>a'",
+        "standfast what-if --fail-hop a",
         "standfast what-if --cut a,b:c,v,w --snapshot monday.json",
     ),
 )
@@ -62,17 +64,28 @@ def snapshot(asked: Asked) -> None:
     multiple=True,
     help="Nothing passes between A and B; with A>B, nothing from A to B. Lists such as a,b:c too; repeatable.",
 )
+@click.option(
+    "--fail-hop", metavar="MEMBER", multiple=True, help="None of its next hops answers it; a list, or repeatable."
+)
 @click.option("--snapshot", "file", type=click.File("rb"), help="Play on this snapshot instead of asking a member.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
-def what_if(asked: Asked, lose: tuple[str, ...], cut: tuple[str, ...], file: BinaryIO | None, *, json_: bool) -> None:
+def what_if(
+    asked: Asked,
+    lose: tuple[str, ...],
+    cut: tuple[str, ...],
+    fail_hop: tuple[str, ...],
+    file: BinaryIO | None,
+    *,
+    json_: bool,
+) -> None:
     """Tell what would happen if all that is given happened at once, and whether every queue manager would run then.
 
     The cluster as the member knows it is played on with the same code that members run, until it comes to rest; nothing
-    is touched. Exit code 0 when every queue manager runs at the end, 12 otherwise. Without --lose and --cut: what is
+    is touched. Exit code 0 when every queue manager runs at the end, 12 otherwise. With none of them: what is
     under way.
     """
     taken = asked.ask(TakeSnapshot(), Snapshot) if file is None else read_snapshot(file.read(), file.name)
-    supposed = supposition(lose, cut, [member.name for member in taken.cluster.members])
+    supposed = supposition(lose, cut, fail_hop, taken.cluster)
     try:
         prospect = play(taken, supposed)
     except Broken as broken:
@@ -93,9 +106,16 @@ def what_if(asked: Asked, lose: tuple[str, ...], cut: tuple[str, ...], file: Bin
 # ---------------------------------------------------------------- the question
 
 
-def supposition(lose: Iterable[str], cut: Iterable[str], members: list[str]) -> Supposition:
-    """What is supposed; raises UsageError for unknown names and for cuts that can not be read."""
-    return Supposition(lose=cuts.known(lose, members), cut=cuts.pairs(cut, members))
+def supposition(lose: Iterable[str], cut: Iterable[str], fail_hop: Iterable[str], cluster: Cluster) -> Supposition:
+    """What is supposed; raises UsageError for unknown names, for hops that are not there and cuts without sense."""
+    members = [member.name for member in cluster.members]
+    without = cuts.known(fail_hop, members)
+    for name in without:
+        if not cluster.member(name).hops:
+            raise UsageError(
+                f"--fail-hop {name}: the cluster file names no hops of {name}, so that nobody looks at them."
+            )
+    return Supposition(lose=cuts.known(lose, members), cut=cuts.pairs(cut, members), fail_hop=without)
 
 
 # ---------------------------------------------------------------- the answer

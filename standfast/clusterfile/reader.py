@@ -34,6 +34,7 @@ from standfast.model.cluster import (
     Cluster,
     DiskSpec,
     Failback,
+    LinkLoss,
     MemberSpec,
     Policy,
     QueueManagerSpec,
@@ -58,6 +59,7 @@ _WANTED: dict[Any, tuple[str, Any]] = {
     Role: ('"data" or "witness"', Role.DATA),
     Failback: ('"never", "preferred" or "window"', Failback.NEVER),
     WatchdogMode: ('"off", "automatic" or "required"', WatchdogMode.OFF),
+    LinkLoss: ('"keep" or "evict"', LinkLoss.KEEP),
     dict[str, Any]: ("a table", {}),
     StorageSpec: ("a table [queue_manager.storage]", StorageSpec(path="")),
 }

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from standfast.clusterfile import queue_managers
 from standfast.clusterfile.places import Fault, Path, Problem
 from standfast.clusterfile.words import TCP_PORTS, name, port
-from standfast.model.cluster import NO_DISK, Cluster, MemberSpec, Role, WatchdogMode
+from standfast.model.cluster import NO_DISK, Cluster, MemberSpec, Policy, Role, WatchdogMode
 from standfast.model.watchdog import uncovered
 
 MIN_MEMBERS = 3
@@ -23,6 +23,8 @@ MAX_MEMBERS = 7
 MIN_DISK_MEMBERS = 2
 """Fewer have nobody to talk to by it."""
 MAX_POLICY_S = 31_536_000.0
+MAX_PRIORITY = 1_000_000
+HOP_LIMITS = {"hop_interval_ms": (50, 60_000), "hop_missed": (2, 100), "hop_found": (2, 1000)}
 
 _PORTS = ("heartbeat_port", *TCP_PORTS)
 
@@ -137,6 +139,16 @@ def _member(path: Path, member: MemberSpec) -> Iterator[Problem]:
         yield from _address((*path, "client_address"), member.client_address)
     for key in _PORTS:
         yield from port((*path, key), getattr(member, key))
+    if abs(member.priority) > MAX_PRIORITY:
+        yield Problem(
+            Fault.BAD_VALUE,
+            (*path, "priority"),
+            f"priority = {member.priority} must be -{MAX_PRIORITY} to {MAX_PRIORITY}.",
+        )
+    for hop in member.hops:
+        yield from _address((*path, "hops"), hop)
+    if len(set(member.hops)) < len(member.hops):
+        yield Problem(Fault.DUPLICATE, (*path, "hops"), "a hop is listed twice: name each once.")
 
 
 def _watchdogs(cluster: Cluster) -> Iterator[Problem]:
@@ -245,6 +257,21 @@ def _policy(cluster: Cluster) -> Iterator[Problem]:
                 ("policy", key),
                 f"{key} = {value:g} must be {least:g} to {MAX_POLICY_S:g} seconds.",
             )
+    yield from _hop_numbers(policy)
+
+
+def _hop_numbers(policy: Policy) -> Iterator[Problem]:
+    for key, (low, high) in HOP_LIMITS.items():
+        value = getattr(policy, key)
+        if not low <= value <= high:
+            yield Problem(Fault.BAD_VALUE, ("policy", key), f"{key} = {value} must be {low} to {high}.")
+    if policy.hop_found < policy.hop_missed:
+        yield Problem(
+            Fault.BAD_VALUE,
+            ("policy", "hop_found"),
+            f"hop_found = {policy.hop_found} must be at least hop_missed = {policy.hop_missed}: what comes and goes "
+            "must not count as found sooner than as lost.",
+        )
 
 
 def _store(cluster: Cluster) -> Iterator[Problem]:

@@ -32,6 +32,9 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "watchdog_device": "The device for it.",
         "disk": "Where this member sees the shared disk, if not at the path of [disk]. Witnesses see it only if a path "
         'stands here; "none" at a data member: it does not.',
+        "priority": "Of two members that are equal in all else the one with the larger number stays.",
+        "hops": 'Next hops of the clients\' network, such as ["10.0.0.254"]; while none of them answers pings the '
+        "member is chosen for nothing that another one could run, and hands over what it runs.",
     },
     QueueManagerSpec: {
         "name": "Unique; letters, digits and dashes.",
@@ -61,6 +64,11 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "quarantine_window_s": "A member that stayed for so long has its earlier losses forgotten, in seconds.",
         "quarantine_clear_s": "A member in quarantine that stayed for so long is cleared by itself, in seconds; "
         "0: only `standfast clear NAME` does.",
+        "link_loss": 'When two data members lost each other and both reach a majority: "keep" (nobody goes, right for '
+        'shared storage) or "evict" (the one that loses the comparison of docs/arbitration.md).',
+        "hop_interval_ms": "Pause between two pings of a member's next hops, in milliseconds.",
+        "hop_missed": "Rounds of pings without an answer until its next hop is lost.",
+        "hop_found": "Rounds with an answer until it is found again.",
     },
     DiskSpec: {
         "path": "A block device or file of its own that all data members see, prepared by `standfast disk init`; "

@@ -31,6 +31,7 @@ from standfast.member.following import Followers, health_board
 from standfast.member.handler import MemberHandler
 from standfast.member.handover import Handover
 from standfast.member.hands import Hands
+from standfast.member.hops import Hops
 from standfast.member.journal import Journal
 from standfast.member.logs import set_up
 from standfast.member.memory import Memory
@@ -153,8 +154,7 @@ class Daemon:
         reporter = Reporter(self._cluster, core, store, scribe, links.counters)
         runtime.link, runtime.scribe, runtime.attendant, runtime.warden = links, scribe, attendant, hands
         runtime.memory, hands.reports = memory, attendant
-        hands.on_state = lambda told: _note_containment(reporter, told)
-        notifier = Notifier()
+        hands.on_state, notifier = lambda told: _note_containment(reporter, told), Notifier()
         handover = Handover(hands, notifier)
         configuring = Configuring(self._cluster, core, attendant)
         talks = MemberHandler(
@@ -163,6 +163,7 @@ class Daemon:
         control = ControlServer(self._socket, talks, self._group)
         watchdog = self._watchdog(cluster, state, hands, journal, reporter)
         where = (self._cluster, attendant.place, lambda: core.view)
+        hops = Hops(self._me, lambda: core.rules.cluster, runtime.give, reporter)
         fitness = Fitness(*where, runtime.give, reporter, hindrance=lambda: watchdog.trouble)
         watchdog.on_trouble = fitness.look_again
         store.drained = lambda: core.view.orders.record.drained
@@ -187,7 +188,7 @@ class Daemon:
             opened.push_async_callback(control.close)
             opened.callback(runtime.close)
             opened.push_async_callback(cache.close)
-            await self._go_on(runtime, scribe, store, reporter, notifier, fitness=fitness, watchdog=watchdog)
+            await self._go_on(runtime, scribe, store, reporter, notifier, fitness=fitness, watchdog=watchdog, hops=hops)
 
     def _cgroup_name(self) -> str:
         """One that no other member on this machine has, be it of another cluster with the same names."""
@@ -223,6 +224,7 @@ class Daemon:
         *,
         fitness: Fitness,
         watchdog: Watchdog,
+        hops: Hops,
     ) -> None:
         """Let the core run until it has left; a part that fails for good ends the member the same way."""
         core = runtime.core
@@ -237,7 +239,7 @@ class Daemon:
                 asyncio.create_task(watchdog.run()),
             ]
             if self._cluster.member(self._me).role is Role.DATA:
-                work.append(asyncio.create_task(fitness.run()))
+                work += [asyncio.create_task(fitness.run()), asyncio.create_task(hops.run())]
                 work.append(asyncio.create_task(Windows(lambda: core.view, runtime.give).run()))
             if runtime.disk is not None:
                 work.append(asyncio.create_task(runtime.disk.run()))

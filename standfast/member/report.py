@@ -157,6 +157,10 @@ class NoticeKind(StrEnum):
     WATCHDOG_RESET = "watchdog_reset"  # this machine went down while its watchdog was started
     DISK_LOST = "disk_lost"  # this member can not read or write the shared disk; see `detail`
     DISK_SLOT = "disk_slot"  # a member's slot on the shared disk is spoiled; see `detail`
+    HELD_BACK = "held_back"  # this member was evicted and waits until its links have held
+    HOP_UNCHECKED = "hop_unchecked"  # this member is to ping its next hops and may not
+    HOP_LOST = "hop_lost"  # none of that member's next hops answers it
+    LINK_FLAPPING = "link_flapping"  # the link to the other member comes and goes
     FILE_DIFFERS = "file_differs"  # the file's members or queue managers are not those in the store
 
 

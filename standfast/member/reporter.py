@@ -18,6 +18,7 @@ from standfast.member.report import (
 from standfast.member.snapshot import Snapshot, take
 from standfast.member.warden_protocol import WatchdogState
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec
+from standfast.model.messages import Hop
 from standfast.model.override import Stance
 from standfast.model.records import Assignment
 from standfast.ports import LinkCounters, boottime_ns
@@ -106,6 +107,7 @@ class Reporter:
                 *self.notices.values(),
                 *self._servers(now_ns),
                 *self._room(),
+                *self._links(),
                 *self._knocks(),
                 *self._differences(),
             ),
@@ -194,6 +196,18 @@ class Reporter:
             local=run.state if run is not None else None,
             durability=driver.durability if driver else "",
         )
+
+    def _links(self) -> list[Notice]:
+        core, now_ns = self._core, boottime_ns()
+        found = [Notice(NoticeKind.LINK_FLAPPING, name, "its link to here") for name in sorted(core.link_news.flapping)]
+        hops = {name: said.hop for name in core.hearing.peers if (said := core.hearing.fresh(name, now_ns))}
+        hops[core.me] = core.hop
+        found += [Notice(NoticeKind.HOP_LOST, name) for name, hop in sorted(hops.items()) if hop is Hop.LOST]
+        if core.held_ns:
+            found.append(
+                Notice(NoticeKind.HELD_BACK, core.me, f"for {core.held_ns // (1000 * NS_PER_MS)} s if they hold")
+            )
+        return found
 
     def _knocks(self) -> list[Notice]:
         found = []

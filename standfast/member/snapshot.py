@@ -12,6 +12,7 @@ from msgspec import Struct, field, structs
 from standfast import __version__
 from standfast.errors import UsageError
 from standfast.model.cluster import Cluster, QueueManagerSpec, StoreSpec
+from standfast.model.messages import Hop
 from standfast.model.view import Kept, View
 from standfast.quorum.core import Core
 
@@ -29,12 +30,14 @@ class Heard(Struct, frozen=True, kw_only=True):
         incarnation: that it says it is; 0 before it has joined.
         leased: whether it holds a lease.
         unfit: queue managers that it could not run now; "*" for all.
+        hop: how it stands with its next hop.
     """
 
     hears: tuple[str, ...]
     incarnation: int
     leased: bool
     unfit: tuple[str, ...] = ()
+    hop: Hop = Hop.NONE
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, tag_field="is", tag=TAG):
@@ -95,10 +98,12 @@ def _heard(core: Core, name: str, now_ns: int) -> Heard | None:
         return None
     hears = tuple(other for bit, other in enumerate(core.rules.names) if ears >> bit & 1)
     if name == core.me:
-        return Heard(hears=hears, incarnation=core.membership.incarnation, leased=core.leased, unfit=core.unfit)
+        return Heard(
+            hears=hears, incarnation=core.membership.incarnation, leased=core.leased, unfit=core.unfit, hop=core.hop
+        )
     said = core.hearing.fresh(name, now_ns)
     assert said is not None
-    return Heard(hears=hears, incarnation=said.incarnation, leased=said.leased, unfit=said.unfit)
+    return Heard(hears=hears, incarnation=said.incarnation, leased=said.leased, unfit=said.unfit, hop=said.hop)
 
 
 # ---------------------------------------------------------------- files

@@ -26,6 +26,13 @@ class WatchdogMode(StrEnum):
     REQUIRED = "required"  # the member runs nothing without it
 
 
+class LinkLoss(StrEnum):
+    """What to do when two data members lost each other and both are in touch with a majority."""
+
+    KEEP = "keep"  # nobody has to go: right for storage that all of them share
+    EVICT = "evict"  # the one that loses the comparison is evicted: for data that are copied from one to the other
+
+
 class MemberSpec(Struct, frozen=True, kw_only=True):
     """One machine of the cluster.
 
@@ -41,6 +48,8 @@ class MemberSpec(Struct, frozen=True, kw_only=True):
         watchdog: whether a kernel watchdog resets the machine when its lease ends and something still runs.
         watchdog_device: the device for it.
         disk: where it sees the shared disk; empty: at the cluster's path if it is a data member, `none`: nowhere.
+        priority: of two members that are equal in all else the one with the larger number stays.
+        hops: IP addresses of the next hops of its clients' network, any of which must answer pings; none: no check.
     """
 
     name: str
@@ -54,6 +63,8 @@ class MemberSpec(Struct, frozen=True, kw_only=True):
     watchdog: WatchdogMode = WatchdogMode.OFF
     watchdog_device: str = "/dev/watchdog"
     disk: str = ""
+    priority: int = 0
+    hops: tuple[str, ...] = ()
 
     @property
     def clients(self) -> str:
@@ -148,11 +159,19 @@ class Policy(Struct, frozen=True, kw_only=True):
         quarantine_window_s: a member that stayed for so long has its earlier losses forgotten, in seconds.
         quarantine_clear_s: time after which a member that stays is out of quarantine by itself, in seconds; 0: only an
             operator clears it.
+        link_loss: see LinkLoss.
+        hop_interval_ms: pause between two pings of a member's next hops, in milliseconds.
+        hop_missed: rounds of pings without any answer until its next hop counts as lost.
+        hop_found: rounds with an answer, one after the other, until a lost hop counts as found.
     """
 
     quarantine_after: int = 3
     quarantine_window_s: float = 3600.0
     quarantine_clear_s: float = 0.0
+    link_loss: LinkLoss = LinkLoss.KEEP
+    hop_interval_ms: int = 1000
+    hop_missed: int = 5
+    hop_found: int = 10
 
 
 class DiskSpec(Struct, frozen=True, kw_only=True):

@@ -59,6 +59,10 @@ class EventKind(StrEnum):
     MEMBER_ISOLATED = "member_isolated"
     DISK_LINK_LOST = "disk_link_lost"
     DISK_LINK_HEALED = "disk_link_healed"
+    LINK_FLAPPING = "link_flapping"
+    MEMBER_HELD_BACK = "member_held_back"
+    HOP_LOST = "hop_lost"
+    HOP_FOUND = "hop_found"
     QM_STOP_STUCK = "qm_stop_stuck"
     NAMESAKE = "namesake"
     STORE_RESTORED = "store_restored"
@@ -116,7 +120,9 @@ CATALOGUE: dict[EventKind, Entry] = {
     ),
     EventKind.MEMBER_BACK: _entry(_I, "A member in doubt was heard again in time.", _NOTHING),
     EventKind.MEMBER_TOLD_TO_GO: _entry(
-        _W, "A member must stop its queue managers and leave.", "See the reason; it rejoins when that is mended."
+        _W,
+        "A member must stop its queue managers and leave.",
+        "See `reason` and `decided_by`; it rejoins by itself when that is mended.",
     ),
     EventKind.MEMBER_EVICTED: _entry(
         _C, "A majority's grants to the member have lapsed; others take over.", "Repair it; it rejoins by itself."
@@ -226,6 +232,25 @@ CATALOGUE: dict[EventKind, Entry] = {
     ),
     EventKind.DISK_LINK_HEALED: _entry(
         _I, "This member reads and writes the shared disk again.", _NOTHING, stored=False
+    ),
+    EventKind.LINK_FLAPPING: _entry(
+        _W,
+        "The link to the other member comes and goes; nothing more is told of it until it has been quiet for a while.",
+        "Look for a bad cable, port, driver or an overloaded path between them.",
+        stored=False,
+    ),
+    EventKind.HOP_LOST: _entry(
+        _W,
+        "None of this member's next hops answers pings; what it runs goes to a member whose hop answers, if any does.",
+        "Look at its clients' network: the gateway, the cable, the port.",
+        stored=False,
+    ),
+    EventKind.HOP_FOUND: _entry(_I, "A next hop of this member answers pings again, steadily.", _NOTHING, stored=False),
+    EventKind.MEMBER_HELD_BACK: _entry(
+        _W,
+        "This member was evicted and waits until its links have held for `settle_ms`; it joins sooner if it is needed.",
+        "Mend its links; it then joins by itself. docs/arbitration.md says how long it waits.",
+        stored=False,
     ),
     EventKind.QM_STOP_STUCK: _entry(
         _C,

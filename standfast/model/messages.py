@@ -19,6 +19,16 @@ class Refusal(StrEnum):
     LISTENING = "listening"  # heard again after a term or more: first the voter listens who else is there
 
 
+class Hop(StrEnum):
+    """How it stands with a member's next hop: whether any of the addresses it is to ping answers."""
+
+    NONE = ""  # it has none to ping
+    UNKNOWN = "unknown"  # no answer yet, and not long enough without one
+    FOUND = "found"
+    RETURNING = "returning"  # it answers again, but not for long enough
+    LOST = "lost"
+
+
 class Vote(Struct, frozen=True, array_like=True):
     """A promise to acknowledge the member no more while its record is at this ballot (a revision).
 
@@ -73,6 +83,7 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
         fit: bit mask as `hears`: who could run anything, the sender by itself and others by their own word to it. So
             those who do not hear such a member know of it all the same.
         voters: tells over whose names `hears` is counted, see Rules; 0: those of the receiver.
+        hop: how it stands with its next hop.
     """
 
     sender: str
@@ -95,6 +106,7 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag="h"):
     overrides: tuple[Word, ...] = ()
     fit: int = 0
     voters: int = 0
+    hop: Hop = Hop.NONE
 
 
 class Ack(Struct, frozen=True, array_like=True, tag="a"):

@@ -79,6 +79,7 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
         quarantined: it is chosen for nothing while another member can be.
         since: the first of its incarnations whose queue managers may have run on without a break, because each later
             process found them alive; 0: nothing of an earlier incarnation runs.
+        evictions: how often it was evicted, or told to go, without having been well for long between.
     """
 
     name: str
@@ -92,6 +93,7 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
     losses: int = 0
     quarantined: bool = False
     since: int = 0
+    evictions: int = 0
 
     @property
     def first(self) -> int:

@@ -1,8 +1,7 @@
-"""Who must go: `Arbiter.arbitrate(...) -> verdicts`, by an ordered comparison; the first difference decides.
+"""Who must go for want of contact: `Arbiter.arbitrate(...) -> judgements`, the first rung of the ladder.
 
-1. hears a majority
-(The further steps of design 3.4 compare members that all hear a majority; there nobody has to go while storage is
-shared.)
+A member that does not hear a majority must go, whatever else it has: its lease ends anyway. The rungs below it
+(`ladder.py`) compare members that all hear a majority and can not all stay; the umpire does that.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,8 +10,18 @@ from enum import StrEnum
 from standfast.model.records import GONE, MemberRecord, MemberState
 from standfast.model.timing import lapse_ns
 from standfast.model.view import Kept
+from standfast.quorum.calm import Calm
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.rules import Rules
+
+
+class Grounds(StrEnum):
+    """Why a member is evicted: the reason in its record."""
+
+    SILENT = "silent"  # too few hear it
+    ISOLATED = "isolated"  # likewise, but it still writes on the shared disk
+    DEAF = "hears_no_majority"  # it is heard, and hears too few itself
+    TORN = "lost_link"  # it lost the comparison with a member that it does not reach
 
 
 class Judgement(StrEnum):
@@ -50,12 +59,13 @@ def judge(
 class Arbiter:
     """Judges all members but `me`."""
 
-    __slots__ = ("_doubts", "_hearing", "_matched", "_me", "_rules")
+    __slots__ = ("_calm", "_doubts", "_hearing", "_matched", "_me", "_rules")
 
-    def __init__(self, me: str, rules: Rules, hearing: Hearing) -> None:
+    def __init__(self, me: str, rules: Rules, hearing: Hearing, calm: Calm) -> None:
         self._me = me
         self._rules = rules
         self._hearing = hearing
+        self._calm = calm
         self._matched: dict[str, tuple[int, int]] = {}
         """By member: the incarnation in the store, and when it was last heard of (or first seen there)."""
         self._doubts: dict[str, tuple[int, int]] = {}
@@ -64,11 +74,15 @@ class Arbiter:
     def arbitrate(self, records: Mapping[str, Kept[MemberRecord]], now_ns: int) -> dict[str, Judgement]:
         """A judgement for each member in the store that could still hold a lease."""
         gone = grantless(records)
-        return {
+        judgements = {
             name: self._judge(name, kept, gone, now_ns)
             for name, kept in records.items()
             if name != self._me and name not in gone
         }
+        for name, judgement in judgements.items():
+            if judgement is not Judgement.FINE:
+                self._calm.trouble(name, now_ns)
+        return judgements
 
     def _judge(self, name: str, kept: Kept[MemberRecord], gone: Collection[str], now_ns: int) -> Judgement:
         outlived = self._outlived(name, kept.record, now_ns)

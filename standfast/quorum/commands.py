@@ -113,3 +113,4 @@ class Verdict(StrEnum):
     NOT_SETTLED = "not_settled"
     NO_MAJORITY_THEN = "no_majority_then"
     TOO_FEW_MEMBERS = "too_few_members"
+    TARGET_WITHOUT_HOP = "target_without_hop"

@@ -11,9 +11,12 @@ from standfast.model.events import EventKind
 from standfast.model.records import BALLOT, Assignment, MemberRecord, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
-from standfast.quorum.arbiter import Arbiter, Judgement, grantless
+from standfast.quorum.arbiter import Arbiter, Grounds, Judgement, grantless
+from standfast.quorum.calm import Calm
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
+from standfast.quorum.ladder import Rung
+from standfast.quorum.link_news import LinkNews
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate, place
 from standfast.quorum.quarantine import Quarantine
@@ -21,6 +24,7 @@ from standfast.quorum.rules import Rules
 from standfast.quorum.settlement import Settlement
 from standfast.quorum.signals import Transact
 from standfast.quorum.standing import Standing
+from standfast.quorum.verdicts import verdict
 from standfast.quorum.words import Words
 
 
@@ -37,6 +41,8 @@ class Coordinator:
         words: Words,
         settlement: Settlement,
         overrides: Overrides,
+        calm: Calm,
+        link_news: LinkNews,
     ) -> None:
         self._me = me
         self._overrides = overrides
@@ -47,7 +53,9 @@ class Coordinator:
         self._settlement = settlement
         self._incomplete_since_ns: int | None = None
         self._quarantine = Quarantine(rules)
-        self._arbiter = Arbiter(me, rules, hearing)
+        self._calm = calm
+        self._link_news = link_news
+        self._arbiter = Arbiter(me, rules, hearing, calm)
 
     def acting(self, now_ns: int, *, able: bool) -> bool:
         """Whether this member is the one to act now."""
@@ -136,12 +144,21 @@ class Coordinator:
         elif frozen or judgement is Judgement.FINE or self._overrides.shields(name):
             return
         elif state is MemberState.ONLINE and judgement is Judgement.SILENT:
-            reason = "isolated" if self._words.isolated_by(name, now_ns) else "silent"
-            doubt = tx.member_state(kept, MemberState.IN_DOUBT, EventKind.MEMBER_IN_DOUBT, reason)
-            yield Transact(f"doubt:{name}", doubt)
+            if not self._may_be_back(name, now_ns):
+                grounds = Grounds.ISOLATED if self._words.isolated_by(name, now_ns) else Grounds.SILENT
+                doubt = tx.member_state(kept, MemberState.IN_DOUBT, EventKind.MEMBER_IN_DOUBT, grounds)
+                yield Transact(f"doubt:{name}", doubt)
         elif state is not MemberState.EVICTING and judgement is Judgement.DEAF:
-            verdict = tx.member_state(kept, MemberState.EVICTING, EventKind.MEMBER_TOLD_TO_GO, "hears_no_majority")
-            yield Transact(f"doubt:{name}", verdict)
+            told = verdict(kept, self._rules, Grounds.DEAF, Rung.MAJORITY, self._calm.evictions(kept.record))
+            yield Transact(f"doubt:{name}", told)
+
+    def _may_be_back(self, name: str, now_ns: int) -> bool:
+        """Whether its link comes and goes, and it was silent for less than three quarters of the way to the lapse.
+
+        A doubt in every gap would only fill the log: there is time for the ballot until the grants lapse.
+        """
+        late_ns = (self._rules.in_doubt_ns + 3 * self._rules.term_ns) // 4
+        return name in self._link_news.flapping and self._hearing.silence_ns(name, now_ns) < late_ns
 
     def _proof(self, kept: Kept[MemberRecord], now_ns: int) -> str:
         """What proves that the member's lease is over: its own word, or a majority of lapse votes; else empty."""
@@ -167,7 +184,9 @@ class Coordinator:
             if chosen is not None:
                 chosen.load += 1
                 moves.append((self._overrides.raised(held), view.members[chosen.name]))
-        return tx.evict(kept, self._rules, moves, {"proof": proof})
+        told = kept.record.state is MemberState.EVICTING
+        evictions = kept.record.evictions if told else self._calm.evictions(kept.record)
+        return tx.evict(kept, self._rules, moves, {"proof": proof}, evictions=evictions)
 
     def _place(self, view: View, candidates: dict[str, Candidate]) -> Iterator[Transact]:
         for qm, held in view.assignments.items():

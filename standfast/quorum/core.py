@@ -7,82 +7,38 @@ The runtime, or the simulator, carries out the effects and gives their results b
 `Woke` at `wake_at_ns` at the latest.
 """
 
+from collections.abc import Iterator
+
 from standfast.model.cluster import Cluster
 from standfast.model.events import Event, EventKind
-from standfast.model.messages import Ack, Heartbeat
+from standfast.model.messages import Ack, Heartbeat, Hop
 from standfast.model.override import NOTHING, Remembered
 from standfast.model.records import SETTINGS_KEY, MemberRecord, Outcome, Transaction
 from standfast.model.view import View
 from standfast.quorum import signals as sig
-from standfast.quorum.adoption import Adoption
-from standfast.quorum.coordinator import Coordinator
-from standfast.quorum.desk import Desk
-from standfast.quorum.dialogue import Dialogue
-from standfast.quorum.grants import Grants
-from standfast.quorum.hearing import Hearing
-from standfast.quorum.keeper import Keeper
-from standfast.quorum.lease import Lease
-from standfast.quorum.membership import Identity, Membership
-from standfast.quorum.ordered import Ordered, Organs
-from standfast.quorum.overrides import Overrides
+from standfast.quorum.membership import Identity
+from standfast.quorum.parts import Parts
 from standfast.quorum.placement import ALL, Candidate, candidates
-from standfast.quorum.reception import ORDER_ENDS, Reception
-from standfast.quorum.rules import Rules
-from standfast.quorum.settlement import Settlement
+from standfast.quorum.reception import ORDER_ENDS
 from standfast.quorum.standing import Standing
-from standfast.quorum.voice import Voice
-from standfast.quorum.words import Words
 
 
-class Core:
+class Core(Parts):
     """One member. `now_ns` is its clock at the start; `cluster` what its file says, until the store was read.
 
     `remembered`: what its disk holds by the last `Remember`.
     """
 
     def __init__(self, identity: Identity, cluster: Cluster, now_ns: int, remembered: Remembered = NOTHING) -> None:
-        rules = self.rules = Rules(cluster)
-        self.identity = identity
-        self.me = identity.name
-        self.desk = Desk(rules, now_ns)
-        self.membership = Membership(cluster.member(self.me), identity.machine, rules)
-        self.hearing = Hearing(self.me, rules, now_ns)
-        self.overrides = Overrides(self.me, remembered.words)
-        self.grants = Grants(now_ns, rules.term_ns, self.overrides)
-        self.lease = Lease(rules)
-        self.keeper = Keeper(self.me, rules, self.overrides)
-        self.words = Words(self.me, rules, self.hearing)
-        self.adoption = Adoption(rules, self.hearing, self.lease)
-        self.settlement = Settlement(self.me, rules, self.hearing)
-        organs = Organs(self.hearing, self.lease, self.membership, self.keeper, self.words, self.adoption)
-        self.ordered = Ordered(rules, self.overrides, remembered.own, organs)
-        self.reception = Reception(rules, self.overrides, self.ordered, organs, self.settlement, now_ns=now_ns)
-        self.coordinator = Coordinator(
-            self.me,
-            rules,
-            self.hearing,
-            self.grants,
-            words=self.words,
-            settlement=self.settlement,
-            overrides=self.overrides,
-        )
-        self.voice = Voice(self.me, identity.process, rules, now_ns)
-        self.dialogue = Dialogue(
-            self.me,
-            desk=self.desk,
-            membership=self.membership,
-            hearing=self.hearing,
-            grants=self.grants,
-            lease=self.lease,
-            adoption=self.adoption,
-            voice=self.voice,
-            words=self.words,
-            overrides=self.overrides,
-        )
+        super().__init__(identity, cluster, now_ns, remembered)
+        self.held_ns = 0
+        """How long this member is held back, if nothing changes; 0: not at all."""
         self.leased = False
         """Whether the lease lasts longer than the stop budget, so that queue managers may run."""
         self.unfit: tuple[str, ...] = ()
         """Queue managers that this member could not run now; "*" for all."""
+        self.hop = Hop.UNKNOWN if cluster.member(self.me).hops else Hop.NONE
+        """How it stands with this member's next hop."""
         self.wake_at_ns = now_ns
         self._last_ns = now_ns
         self._read_once = False
@@ -111,7 +67,7 @@ class Core:
         """Take one input at this moment; the orders that follow from it, in the order to carry them out."""
         out = self._out = []
         if now_ns - self._last_ns > self.rules.in_doubt_ns:
-            self.hearing.forgive(now_ns)
+            self._forgive(now_ns)
         self._last_ns = now_ns
         if type(given) is sig.Received:
             if not self._received(given.message, now_ns):
@@ -125,6 +81,13 @@ class Core:
             self._confirm()
         self._decide(now_ns)
         return out
+
+    def _forgive(self, now_ns: int) -> None:
+        """This member was not listening until now: nothing that it missed counts against others."""
+        self.hearing.forgive(now_ns)
+        self.umpire.forgive()
+        self.hold.forgive()
+        self.keeper.behind.forgive()
 
     def _fact(self, given: sig.Input, now_ns: int) -> None:
         match given:
@@ -146,12 +109,21 @@ class Core:
                 self.keeper.ended(qm, epoch, code, now_ns)
             case sig.Unhealthy(qm, epoch, code):
                 self._out += self.keeper.unhealthy(qm, epoch, code, now_ns)
-            case sig.FitnessChanged(unfit):
-                self.unfit = unfit
+            case sig.FitnessChanged(unfit, hop):
+                self.unfit = self.unfit if unfit is None else unfit
+                self._out += self._next_hop(hop)
             case sig.FailbackWindows(opened):
                 self.keeper.windows = opened
             case sig.Ordered(ticket, order):
                 self._ordered(ticket, order, now_ns)
+
+    def _next_hop(self, hop: Hop | None) -> Iterator[sig.Tell]:
+        """Take note of how it stands with the next hop, None: as it did."""
+        before, self.hop = self.hop, self.hop if hop is None else hop
+        if self.hop is Hop.LOST and before is not Hop.LOST:
+            yield sig.Tell(Event(kind=EventKind.HOP_LOST, subject=self.me))
+        elif self.hop is Hop.FOUND and before in {Hop.LOST, Hop.RETURNING}:
+            yield sig.Tell(Event(kind=EventKind.HOP_FOUND, subject=self.me))
 
     # ------------------------------------------------------------ messages
 
@@ -181,6 +153,7 @@ class Core:
                 self.words.mask(now_ns),
                 self.rules.revision,
                 self.overrides.words,
+                self.hop,
             ),
             lambda: self.hearing.fit(self._leased(now_ns)),
             now_ns,
@@ -247,7 +220,7 @@ class Core:
     def _decide(self, now_ns: int) -> None:
         """Everything that follows from what is known at this moment."""
         self.rules.drained = self.view.orders.record.drained
-        self._out += map(sig.Tell, self.words.news(now_ns))
+        self._out += map(sig.Tell, (*self.link_news.look(now_ns), *self.words.news(now_ns)))
         self._out += self.adoption.catch_up(now_ns, idle=not self.leased and not self.keeper.alive)
         self._watch_lease(now_ns)
         told = list(self.ordered.proceed(self.view, now_ns, leased=self.leased))
@@ -263,6 +236,7 @@ class Core:
             self._stand(now_ns, called)
             for step in self.coordinator.steps(self.view, standing, now_ns) if self.able else ():
                 self._carry_out(step, now_ns)
+            self._judge(standing, now_ns)
         if not self.leased:
             self.desk.confirm()
         self._out += self.desk.reads(now_ns)
@@ -280,20 +254,32 @@ class Core:
             return 0
         return ballot if self.keeper.alive or any(self.keeper.owned(self.view, self.membership.span(self.view))) else 0
 
+    def _judge(self, standing: Standing, now_ns: int) -> None:
+        """Who goes for a lost link, if this member is the one to say so."""
+        if not self.umpire.judges():
+            self.umpire.forgive()
+            return
+        self.umpire.watch(self.view, self.membership.incarnation, now_ns)
+        for step in self.umpire.decide(self.view, lambda: standing.candidates, self.unfit, now_ns, able=self.able):
+            self._carry_out(step, now_ns)
+
     def _stand(self, now_ns: int, called: int) -> None:
         """Join, join again after an eviction, or leave; give the word `stopped` where it is due."""
         view, overridden = self.view, self.ordered.in_force and not self.membership.leaving
         alive = self.keeper.alive and not overridden
         span = self.membership.span(view)
+        in_touch = self.coordinator.in_touch(view, now_ns)
+        self.held_ns = 0 if overridden else self.hold.left_ns(view, now_ns, in_touch=in_touch)
         for effect in self.membership.steps(
             view,
             now_ns,
             alive=alive,
             owns=bool(self.membership.incarnation) and any(self.keeper.owned(view, span)),
-            in_touch=self.coordinator.in_touch(self.view, now_ns),
+            in_touch=in_touch,
             outwaited=self.grants.outwaited(now_ns),
             overridden=overridden,
             carried=self.membership.heir_of(view) is not None and self.keeper.carried(view, span),
+            held_ns=self.held_ns,
         ):
             self._carry_out(effect, now_ns)
         for step in self.ordered.steps(view, leased=self.leased):
@@ -318,6 +304,7 @@ class Core:
             lease_end_ns=self.lease.held_ns,
             called_off=called_off,
             **self.membership.standing(self.view, now_ns),
+            hop=self.hop,
         )
 
     def _leased(self, now_ns: int) -> dict[str, tuple[str, ...]]:
@@ -328,7 +315,10 @@ class Core:
         return leased
 
     def _candidates(self, now_ns: int) -> dict[str, Candidate]:
-        return candidates(self.view, self._leased(now_ns), self.hearing.told_of(now_ns))
+        leased = self._leased(now_ns)
+        hops = {name: said.hop for name in leased if (said := self.hearing.fresh(name, now_ns)) is not None}
+        hops[self.me] = self.hop
+        return candidates(self.view, leased, self.hearing.told_of(now_ns), hops)
 
     def _set_alarm(self, now_ns: int) -> None:
         lapses = [at for at in self.grants.lapses(self.view.members) if at > now_ns]

@@ -100,6 +100,10 @@ class Hearing:
         peer = self.peers[name]
         return peer.gap_ns > self._rules.term_ns and now_ns - peer.since_ns < LISTEN_INTERVALS * self._rules.interval_ns
 
+    def silence_ns(self, name: str, now_ns: int) -> int:
+        """How long ago this member heard that one."""
+        return now_ns - self.peers[name].at_ns
+
     def hears(self, name: str, now_ns: int) -> bool:
         """Whether this member heard that one within the doubt time."""
         peer = self.peers.get(name)

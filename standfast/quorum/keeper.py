@@ -17,9 +17,11 @@ from collections.abc import Iterator
 
 from standfast.model.cluster import Failback, QueueManagerSpec
 from standfast.model.events import Event, EventKind
+from standfast.model.messages import Hop
 from standfast.model.records import Assignment, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
+from standfast.quorum.behind import HOP_LOST, Behind
 from standfast.quorum.failback import Better
 from standfast.quorum.heritage import Heritage
 from standfast.quorum.overrides import Overrides
@@ -41,6 +43,8 @@ class Keeper:
         self._rules = rules
         self._better: dict[str, Better] = {}
         self.runs: dict[str, Run] = {}
+        self.behind = Behind(me, rules)
+        self._hop_due = False
         self.windows: frozenset[str] = frozenset()
         """Queue managers whose daily window for moving back is open."""
         self.heritage = Heritage()
@@ -114,6 +118,9 @@ class Keeper:
         if self.heritage:
             yield from self.heritage.settle(s.view, self.runs, s.now_ns)
         owned = {kept.record.qm: kept for kept in self.owned(s.view, s.span)}
+        self._hop_due = s.hop is Hop.LOST and self.behind.due(s.hop, s.candidates, s.now_ns)
+        if s.hop is not Hop.LOST:
+            self.behind.forgive()
         for qm in [*self.runs, *(name for name in owned if name not in self.runs)]:
             kept = owned.get(qm)
             run = self.runs.get(qm)
@@ -197,7 +204,9 @@ class Keeper:
 
     def _target_able(self, a: Assignment, s: Standing) -> bool:
         candidate = s.candidates.get(a.target or "")
-        return candidate is not None and candidate.name != self._me and a.qm not in candidate.unfit
+        if candidate is None or candidate.name == self._me or a.qm in candidate.unfit:
+            return False
+        return a.reason != HOP_LOST or candidate.hop is not Hop.LOST
 
     def _redirect(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
         """Choose where to hand over to when this member must not keep it; drop a target that can not take it."""
@@ -211,6 +220,10 @@ class Keeper:
             chosen = self._elsewhere(kept, s)
             if chosen is not None:
                 yield Transact(f"aim:{a.qm}", tx.aim(kept, chosen.name, "leaving" if s.leaving else "drained"))
+        elif not run.failed and self._hop_due:
+            chosen = self._elsewhere(kept, s)
+            if chosen is not None and chosen.reached:
+                yield Transact(f"aim:{a.qm}", tx.aim(kept, chosen.name, HOP_LOST))
         elif run.state is RunState.SERVING and a.phase is Phase.RUNNING and not s.view.orders.record.frozen:
             yield from self._fall_back(run.spec, kept, s)
 

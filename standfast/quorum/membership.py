@@ -17,6 +17,7 @@ from msgspec import Struct
 from standfast.model.cluster import MemberSpec
 from standfast.model.events import Event, EventKind
 from standfast.model.records import BALLOT, GONE, MemberRecord, MemberState
+from standfast.model.timing import NS_PER_MS
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
 from standfast.quorum.rules import Rules
@@ -46,6 +47,7 @@ class Membership:
         "_home",
         "_rules",
         "_stop_by_ns",
+        "_told_held",
         "ended",
         "heir",
         "incarnation",
@@ -70,6 +72,7 @@ class Membership:
         self.ended = False
         """The core has asked the daemon to end."""
         self._grace_ns = self._stop_by_ns = self._end_by_ns = 0
+        self._told_held = 0
 
     def own(self, view: View) -> Kept[MemberRecord] | None:
         """Its record when it is this incarnation's, else None."""
@@ -162,12 +165,14 @@ class Membership:
         outwaited: bool,
         overridden: bool = False,
         carried: bool = False,
+        held_ns: int = 0,
     ) -> Iterator[Effect]:
         """What is to do, as an effect or none.
 
         `alive`: a process may exist; `owns`: assignments; `in_touch`: in two-way contact with a majority; `outwaited`:
         it has waited out the machine whose place it took; `overridden`: what runs, runs by an override, and nothing by
-        its record in the store; `carried`: it is an heir, and all that runs is this member's.
+        its record in the store; `carried`: it is an heir, and all that runs is this member's; `held_ns`: how long it is
+        held back, if nothing changes.
         """
         kept = view.members.get(self.me)
         if self.ended:
@@ -185,11 +190,25 @@ class Membership:
         elif self.leaving:
             yield from self._leave(view, now_ns, owns=owns)
         elif in_touch and not carried and self._may_join(kept, overridden=overridden):
-            yield self._join(view, outwaited=outwaited)
+            if held_ns:
+                yield from self._held_back(kept, held_ns)
+            else:
+                yield self._join(view, outwaited=outwaited)
 
     def _join(self, view: View, *, outwaited: bool, heir: bool = False) -> Transact:
         join = tx.join(self.me, self._home.role, self.machine, view, self._rules, outwaited=outwaited, heir=heir)
         return Transact("join", join)
+
+    def _held_back(self, kept: Kept[MemberRecord] | None, held_ns: int) -> Iterator[Effect]:
+        """Tell it once for each time that it was evicted."""
+        if kept is not None and self._told_held < kept.record.incarnation:
+            self._told_held = kept.record.incarnation
+            fields: dict[str, str | int | float | bool | None] = {
+                "reason": kept.record.reason,
+                "evictions": kept.record.evictions,
+                "settle_ms": held_ns // NS_PER_MS,
+            }
+            yield Tell(Event(kind=EventKind.MEMBER_HELD_BACK, subject=self.me, fields=fields))
 
     def _namesake(self, record: MemberRecord) -> bool:
         return 0 < self.incarnation < record.incarnation and record.identity != self.machine

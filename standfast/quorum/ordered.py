@@ -21,6 +21,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from standfast.model.events import Event, EventKind
+from standfast.model.messages import Hop
 from standfast.model.override import CONFLICTS, Ending, Override, Part, Stage, Stance, Word
 from standfast.model.records import GONE, Assignment, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
@@ -240,6 +241,7 @@ class Ordered:
             called_off=False,
             leaving=normal.leaving,
             late=normal.leaving,
+            hop=Hop.NONE,
         )
 
     # ------------------------------------------------------------ the store

@@ -4,6 +4,7 @@ from msgspec import structs
 
 from standfast.model.cluster import Cluster, Role
 from standfast.model.events import EventKind
+from standfast.model.messages import Hop
 from standfast.model.records import BALLOT, Outcome, Transaction
 from standfast.model.view import View
 from standfast.quorum import transactions as tx
@@ -58,6 +59,8 @@ def _move(
         return Verdict.TARGET_NOT_ELIGIBLE
     if candidate.quarantined:
         return Verdict.TARGET_QUARANTINED
+    if candidate.hop is Hop.LOST and any(c.reached for c in candidates.values() if order.qm not in c.unfit):
+        return Verdict.TARGET_WITHOUT_HOP
     cleared = structs.replace(kept, record=structs.replace(kept.record, failed_on=(), shunned=()))
     if view.orphaned(kept.record):
         return tx.assign(overrides.raised(cleared), view.members[order.to], BY_HAND)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from standfast.model.cluster import QueueManagerSpec, Role
+from standfast.model.messages import Hop
 from standfast.model.records import Assignment, MemberState
 from standfast.model.view import View
 
@@ -18,27 +19,37 @@ ALL = "*"
 class Candidate:
     """A data member that holds a lease, as the chooser sees it.
 
-    `unfit`: what it could not run; `quarantined`: it lost its lease too often; `told`: it is not heard, others say so.
+    `unfit`: what it could not run; `quarantined`: it lost its lease too often; `told`: it is not heard, others say so;
+    `hop`: its next hop.
     """
 
-    __slots__ = ("load", "name", "quarantined", "told", "unfit")
+    __slots__ = ("hop", "load", "name", "quarantined", "told", "unfit")
 
-    def __init__(self, name: str, unfit: Iterable[str], *, quarantined: bool = False, told: bool = False) -> None:
+    def __init__(
+        self, name: str, unfit: Iterable[str], *, quarantined: bool = False, told: bool = False, hop: Hop = Hop.NONE
+    ) -> None:
         self.name = name
         self.told = told
         self.unfit = frozenset(unfit)
         self.quarantined = quarantined
+        self.hop = hop
         self.load = 0
 
     @property
     def sound(self) -> bool:
         """Whether nothing speaks against it, so that something may even be moved there without need."""
-        return not self.quarantined and not self.told
+        return not self.quarantined and not self.told and self.reached
+
+    @property
+    def reached(self) -> bool:
+        """Whether its clients reach it, as far as is known: its next hop is found, or it has none to look at."""
+        return self.hop in {Hop.NONE, Hop.FOUND}
 
 
 class Rung(StrEnum):
     """The steps of the comparison."""
 
+    HOP = "hop"  # without its next hop its clients may not reach it: only if nobody has one
     NOT_IN_QUARANTINE = "not_in_quarantine"  # a member in quarantine is the last resort, better than none
     HEARD = "heard"  # by its own word; one that only others hear comes after those who are
     PREFERENCE = "preference"  # the queue manager's own order; who is not in it comes after those who are
@@ -52,6 +63,7 @@ class _Question(NamedTuple):
 
 
 RUNGS: dict[Rung, Callable[[_Question], int | str]] = {
+    Rung.HOP: lambda q: (q.candidate.hop is Hop.LOST) + (not q.candidate.reached),
     Rung.NOT_IN_QUARANTINE: lambda q: q.candidate.quarantined,
     Rung.HEARD: lambda q: q.candidate.told,
     Rung.PREFERENCE: lambda q: q.preferred.get(q.candidate.name, len(q.preferred)),
@@ -61,15 +73,24 @@ RUNGS: dict[Rung, Callable[[_Question], int | str]] = {
 """The smaller answer wins."""
 
 
-def candidates(view: View, leased: Mapping[str, tuple[str, ...]], told: Collection[str] = ()) -> dict[str, Candidate]:
+def candidates(
+    view: View, leased: Mapping[str, tuple[str, ...]], told: Collection[str] = (), hops: Mapping[str, Hop] | None = None
+) -> dict[str, Candidate]:
     """Members that may be given something: data, online, not drained, with a lease.
 
     `leased`: name -> unfit list, by their own word; `told`: others that could run anything, by the word of those who
     hear them. Between members that lost each other this is what lets one hand over to the other, and act for it.
+    `hops`: how it stands with the next hop of each.
     """
     drained = view.orders.record.drained
     found = {
-        name: Candidate(name, leased.get(name, ()), quarantined=kept.record.quarantined, told=name not in leased)
+        name: Candidate(
+            name,
+            leased.get(name, ()),
+            quarantined=kept.record.quarantined,
+            told=name not in leased,
+            hop=(hops or {}).get(name, Hop.NONE),
+        )
         for name, kept in view.members.items()
         if kept.record.role is Role.DATA
         and kept.record.state is MemberState.ONLINE

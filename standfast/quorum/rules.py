@@ -9,7 +9,7 @@ heartbeats go out as often as the old interval wants them. Else a longer stop bu
 a short lease.
 """
 
-from standfast.model.cluster import Cluster
+from standfast.model.cluster import Cluster, LinkLoss, Role
 from standfast.model.timing import Timing
 
 
@@ -87,6 +87,10 @@ class Rules:
         """The time between two heartbeats that keeps it."""
         self.stop_ns = timing.stop_ns
         self.kill_ns = timing.kill_ns
+
+    def parts(self, role: Role) -> bool:
+        """Whether members of this role that lost each other can not all stay."""
+        return role is Role.DATA and self.cluster.policy.link_loss is LinkLoss.EVICT
 
 
 def fingerprint(names: tuple[str, ...]) -> int:

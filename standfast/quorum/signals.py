@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from standfast.model.cluster import Cluster
 from standfast.model.events import Event
-from standfast.model.messages import Heartbeat, Message
+from standfast.model.messages import Heartbeat, Hop, Message
 from standfast.model.override import Remembered
 from standfast.model.records import Outcome, Transaction
 from standfast.model.timing import Timing
@@ -27,8 +27,6 @@ from standfast.quorum.commands import (
     Order,
     Verdict,
 )
-
-# ---------------------------------------------------------------- inputs
 
 
 class Received(Struct, frozen=True):
@@ -134,9 +132,10 @@ class Exited(Struct, frozen=True):
 
 
 class FitnessChanged(Struct, frozen=True):
-    """The queue managers (or "*") that this member could not run now."""
+    """The queue managers (or "*") that this member could not run now, and its next hop; None: as it was."""
 
-    unfit: tuple[str, ...]
+    unfit: tuple[str, ...] | None = None
+    hop: Hop | None = None
 
 
 class FailbackWindows(Struct, frozen=True):

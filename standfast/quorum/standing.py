@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from standfast.model.messages import Hop
 from standfast.model.view import View
 from standfast.quorum.placement import Candidate
 
@@ -21,12 +22,14 @@ class Standing:
         sworn_off: it gave its word that nothing will start before its record changes.
         leaving: the daemon is to end.
         late: it is, and what no other member was found for by now is stopped.
+        hop: how it stands with its next hop.
     """
 
     __slots__ = (
         "_candidates",
         "_find",
         "called_off",
+        "hop",
         "incarnation",
         "late",
         "lease_end_ns",
@@ -54,6 +57,7 @@ class Standing:
         sworn_off: bool,
         leaving: bool,
         late: bool,
+        hop: Hop,
     ) -> None:
         self.now_ns = now_ns
         self.view = view
@@ -68,6 +72,7 @@ class Standing:
         self.sworn_off = sworn_off
         self.leaving = leaving
         self.late = late
+        self.hop = hop
 
     @property
     def candidates(self) -> dict[str, Candidate]:

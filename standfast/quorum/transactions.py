@@ -131,6 +131,7 @@ def join(
         losses=kept.record.losses if kept and not other else 0,
         quarantined=kept.record.quarantined if kept and not other else False,
         since=kept.record.first if heir and kept else 0,
+        evictions=kept.record.evictions if kept else 0,
     )
     events = [Event(kind=EventKind.MEMBER_JOINED, subject=name, fields={"incarnation": incarnation})]
     owned = [held for held in view.assignments.values() if held.record.owner == name and not heir]
@@ -183,12 +184,14 @@ def evict(
     rules: Rules,
     moves: Iterable[tuple[Kept[Assignment], Kept[MemberRecord]]],
     fields: dict[str, str | int | float | bool | None],
+    *,
+    evictions: int = 0,
 ) -> Transaction:
-    """Evict at this ballot, and give what the member owned to others, in one.
+    """Evict at this ballot, for `evictions` times in a row now, and give what the member owned to others, in one.
 
     Guarded by the settings that the coordinator goes by, too: they say who votes, and how many votes a majority is.
     """
-    evicted = structs.replace(kept.record, state=MemberState.EVICTED)
+    evicted = structs.replace(kept.record, state=MemberState.EVICTED, evictions=evictions)
     record, quarantined = after_loss(evicted, rules.cluster.policy)
     guards = [_member_guard(kept), _settings_guard(rules.revision)]
     puts = [Put(member_key(record.name), record)]

@@ -49,8 +49,8 @@ class Voice:
         self.beat_at_ns = now_ns + pace_ns(now_ns)
         self._seq += 1
         rules = self._rules
-        incarnation, *rest, overrides = said
-        words = (*rest, rules.interval_ns, overrides, fit(), rules.voters)
+        incarnation, *rest, overrides, hop = said
+        words = (*rest, rules.interval_ns, overrides, fit(), rules.voters, hop)
         return Heartbeat(self._me, incarnation, self._process, self._seq, now_ns, rules.term_ns, *words)  # type: ignore[arg-type]
 
 
@@ -68,6 +68,7 @@ def same(before: Heartbeat, after: Heartbeat) -> bool:
         and before.ballots == after.ballots
         and before.isolated == after.isolated
         and before.settings == after.settings
+        and before.hop is after.hop
         and before.overrides == after.overrides
         and before.fit == after.fit
     )

@@ -124,10 +124,7 @@ class Words:
         return sum(self._rules.bits.get(name, 0) for name in self._read if self.isolated(name, now_ns))
 
     def news(self, now_ns: int) -> Iterator[Event]:
-        """Whom this member hears, or hears no more, or finds isolated, since the last call."""
-        for name, heard in self._hearing.changes(now_ns):
-            kind = EventKind.LINK_HEALED if heard else EventKind.LINK_LOST
-            yield Event(kind=kind, subject=name, fields={"seen_by": self._me})
+        """Whom this member finds isolated, since the last call."""
         for name in self._found_isolated(now_ns):
             yield Event(kind=EventKind.MEMBER_ISOLATED, subject=name, fields={"seen_by": self._me})
 

@@ -6,6 +6,8 @@ between deciding and writing) are reached in minutes of virtual time only this w
 
 from collections.abc import Callable
 
+from standfast.quorum import signals as sig
+from standfast.quorum.placement import ALL
 from standfast.sim.configuring import SHORTER
 from standfast.sim.faults import Faults
 from standfast.sim.machine import Machine
@@ -19,6 +21,7 @@ AIMS: dict[str, float] = {
     "ask evict": 1.0,
     "ask back": 1.0,
     "ask doubt": 0.7,
+    "ask verdict": 1.5,
     "ask begin": 0.6,
     "ask release": 0.6,
     "ask note": 0.2,
@@ -33,6 +36,7 @@ AIMS: dict[str, float] = {
     "did begin": 0.5,
     "did release": 0.5,
     "did doubt": 0.8,
+    "did verdict": 1.0,
     "did back": 0.8,
     "did join": 0.6,
     "did inherit": 0.5,
@@ -209,6 +213,23 @@ def _hold(f: Faults, machine: Machine, subject: str) -> None:
     f.later(int(f.term_ns * f.world.rng.uniform(0.9, 1.3)), _expect, f, others, subject)
 
 
+def _heal_its_voice(f: Faults, _: Machine, subject: str) -> None:
+    """The others hear the subject again, and it does not hear them."""
+    deafened = {(m.id, subject) for m in f.machines if m.id != subject}
+    f.heal(f.around_of(subject) - deafened)
+    f.cut(deafened, f.span())
+
+
+def _unfit_winner(f: Faults, _: Machine, subject: str) -> None:
+    """What is written now is carried out late; meanwhile the tables turn: the one that stays can start nothing."""
+    f.around.store.hold_next = True
+    for machine in f.machines:
+        if machine.id != subject:
+            machine.take(sig.FitnessChanged((ALL,)))
+            f.later(3 * f.term_ns, machine.take, sig.FitnessChanged(()))
+    f.later(int(f.term_ns * f.world.rng.uniform(0.3, 2.0)), f.let_go)
+
+
 def _expect(f: Faults, others: set[str], subject: str) -> None:
     f.heal({pair for other in others for pair in f.both(other, subject)})
     f.slow_store(f.term_ns)
@@ -290,7 +311,7 @@ OF_A_MOMENT: dict[str, tuple[Action, ...]] = {
     "adopted": (*ACTIONS, *(_isolate,) * 20, *(_restart,) * 4),
     "did conclude": (*ACTIONS, *(_isolate,) * 8, *(_restart,) * 4),
     "did join": (*ACTIONS, *(_isolate,) * 8),
-    "did doubt": (*ACTIONS, *(_restart_subject_and_heal_it,) * 8),
+    "did doubt": (*ACTIONS, *(_heal_its_voice,) * 8, *(_restart_subject_and_heal_it,) * 8),
     "ask inherit": (*ACTIONS, *(_late_of_a_former_life,) * 6),
     "ask release": (*ACTIONS, *(_late_of_a_former_life,) * 6),
     "ask note": (*ACTIONS, *(_late_of_a_former_life,) * 6),
@@ -301,5 +322,6 @@ OF_A_MOMENT: dict[str, tuple[Action, ...]] = {
     "ask evict": (*ACTIONS, *(_hold,) * 4),
     "ask members": (*ACTIONS, *(_change_elsewhere,) * 12),
     "did members": (*ACTIONS, *(_change_again_and_split,) * 8, *(_side_with_a_stranger,) * 8),
+    "ask verdict": (*ACTIONS, *(_unfit_winner,) * 12),
 }
 """Where some actions are of more use than elsewhere."""

@@ -7,10 +7,14 @@ from standfast.model.events import EventKind
 from standfast.model.messages import Refusal
 from standfast.model.override import Stage, Stance
 from standfast.model.records import MemberState, Phase
+from standfast.quorum.arbiter import Grounds
+from standfast.quorum.behind import HOP_LOST
+from standfast.quorum.ladder import Rung
 from standfast.quorum.signals import LeaveReason, Verdict
 from standfast.sim.aims import AIMS
 from standfast.sim.draws import Mood
 from standfast.sim.faults import FAULTS
+from standfast.sim.flicker import Shape
 
 OUT_OF_REACH = frozenset(
     {
@@ -27,6 +31,8 @@ OUT_OF_REACH = frozenset(
 """A process that outlives SIGKILL: against the assumption under which the lease's end is promised. A restore: no member
 runs while it is done. The watchdog: a device of the machine, which these machines have not.
 How the shared disk does: the matter of its link."""
+BEYOND_THREE = frozenset({Rung.MAJORITY, Rung.CIRCLE})
+"""Rungs that never decide a lost link of three members: of those who hear a majority all circles are equally large."""
 ASKED_WRONGLY = frozenset(
     {
         Verdict.NO_SUCH_QUEUE_MANAGER,
@@ -134,6 +140,10 @@ def wanted() -> Iterator[str]:
     yield from (f"mood: {mood}" for mood in Mood)
     yield from (f"fault: {name}" for name in FAULTS)
     yield from (f"aimed at: {name}" for name in AIMS)
+    yield f"moving: {HOP_LOST}"
+    yield from (f"flicker: {shape}" for shape in Shape)
+    yield from (f"told to go: {grounds}" for grounds in (Grounds.DEAF, Grounds.TORN))
+    yield from (f"lost link decided by: {rung}" for rung in Rung if rung not in BEYOND_THREE)
     yield from (f"member: {a} -> {b}" for a, b in _MEMBER_PATHS)
     yield from (f"assignment: {a} -> {b}" for a, b in _PHASE_PATHS)
     yield from _PARTS

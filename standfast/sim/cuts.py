@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from standfast.model.cluster import Role
+from standfast.quorum import signals as sig
+from standfast.quorum.placement import ALL
 from standfast.sim.machine import Machine
 from standfast.sim.surroundings import Surroundings
 
@@ -118,6 +121,18 @@ class Cuts:
         for _ in range(rng.randint(3, 12)):
             self.later(at_ns, self.cut, pairs, self.world.between(1, self._timing.in_doubt_ns * 2))
             at_ns += self.world.between(self._timing.interval_ns, self._timing.in_doubt_ns * 3)
+
+    def _lose_link(self) -> None:
+        """Two data members lose each other for long; sometimes one of them can start nothing, or not everything."""
+        rng = self.world.rng
+        data = [m for m in self.machines if m.id == m.name and m.file.member(m.name).role is Role.DATA]
+        one, other = rng.sample(data, 2)
+        span_ns = int(self.term_ns * rng.uniform(1.5, 5.0))
+        self.cut(self.both(one.id, other.id), span_ns)
+        unfit = rng.choice([(), (), (ALL,), (rng.choice(self.around.cluster.queue_managers).name,)])
+        if unfit:
+            one.take(sig.FitnessChanged(unfit))
+            self.later(span_ns, one.take, sig.FitnessChanged(()))
 
     def _heal(self) -> None:
         self.heal(self.around.network.cut | self.around.network.filtered)

@@ -14,6 +14,7 @@ from standfast.model.cluster import (
     Cluster,
     DiskSpec,
     Failback,
+    LinkLoss,
     MemberSpec,
     Policy,
     QueueManagerSpec,
@@ -31,7 +32,7 @@ from standfast.sim.world import NS_PER_MS, NS_PER_S
 
 EMERGENCIES = 0.3
 """Of all runs, so many in which every other fault is the loss of a majority, and an override after it."""
-MEAN_GAP_TERMS = {"calm": 12.0, "bursts": 1.5, "chaos": 0.5}
+MEAN_GAP_TERMS = {"calm": 12.0, "bursts": 1.5, "chaos": 0.5, "flicker": 1.0}
 """Mean time between two faults, in terms."""
 
 
@@ -45,6 +46,7 @@ class Mood(StrEnum):
     CALM = "calm"  # one at a time, mostly healed before the next
     BURSTS = "bursts"  # many within a few terms, then quiet
     CHAOS = "chaos"  # all the time
+    FLICKER = "flicker"  # one cut that comes and goes, and nothing else
 
 
 class Draws(Struct, kw_only=True):
@@ -130,16 +132,21 @@ def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
     """Everything for one run."""
     timing = timing or draw_timing(rng)
     data = rng.choice(MIXES[members]) if len(MIXES[members]) > 1 else 0
-    cluster = _choices(rng, cluster_of(members, timing, rng.choice([1, 1, 2, 2, 3, 5]), data))
-    mood = rng.choice(list(Mood))
+    cluster = _choices(rng, cluster_of(members, timing, rng.choice([1, 2, 2, 2, 3, 4]), data))
+    mood = rng.choices(list(Mood), [2, 2, 2, 1])[0]
     term_ns = timing.term_ns
+    skews = {m.name: rng.choice([-MAX_SKEW, MAX_SKEW, rng.uniform(-MAX_SKEW, MAX_SKEW)]) for m in cluster.members}
+    if mood is Mood.FLICKER:
+        still = tuple(structs.replace(qm, failback=Failback.NEVER) for qm in cluster.queue_managers)
+        cluster = structs.replace(cluster, queue_managers=still)
+        return Draws(cluster=cluster, mood=mood, skews=skews)
     drawn = Draws(
         cluster=cluster,
         mood=mood,
         gap_ns=int(term_ns * MEAN_GAP_TERMS[mood] * rng.choice([0.5, 1, 2])),
         weights={name: rng.choice([0, 0, 1, 1, 3]) * weight for name, weight in FAULTS.items()},
         aims={name: rng.choice([0, 0, 0.02, 0.1, 0.4]) * scale for name, scale in AIMS.items()},
-        skews={m.name: rng.choice([-MAX_SKEW, MAX_SKEW, rng.uniform(-MAX_SKEW, MAX_SKEW)]) for m in cluster.members},
+        skews=skews,
         habits=_habits(rng, term_ns),
         temper=_temper(rng, term_ns),
         manners=_manners(rng),
@@ -161,12 +168,16 @@ def with_disk(cluster: Cluster, seen_by: str) -> Cluster:
 
 
 def _choices(rng: random.Random, cluster: Cluster) -> Cluster:
-    """What the cluster file leaves to its owner: when a member is quarantined, what moves back by itself."""
+    """What the cluster file leaves to its owner: who goes, when a member is quarantined, what moves back by itself."""
     term_s = cluster.timing.term_ms / 1000
     policy = Policy(
         quarantine_after=rng.choice([0, 1, 2, 3]),
         quarantine_window_s=term_s * rng.choice([5, 50]),
         quarantine_clear_s=term_s * rng.choice([0, 0, 1]),
+        link_loss=rng.choice(list(LinkLoss)),
+        hop_interval_ms=max(1, cluster.timing.term_ms // 4),
+        hop_missed=2,
+        hop_found=4,
     )
     specs = tuple(
         structs.replace(
@@ -176,7 +187,9 @@ def _choices(rng: random.Random, cluster: Cluster) -> Cluster:
         )
         for spec in cluster.queue_managers
     )
-    return structs.replace(cluster, policy=policy, queue_managers=specs)
+    hops = rng.choice([(), ("10.0.0.254",)])
+    ranked = tuple(structs.replace(m, priority=rng.choice([0, 1]), hops=hops) for m in cluster.members)
+    return structs.replace(cluster, members=ranked, policy=policy, queue_managers=specs)
 
 
 def _habits(rng: random.Random, term_ns: int) -> Habits:

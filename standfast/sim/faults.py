@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from standfast.quorum import signals as sig
+from standfast.quorum.placement import ALL
 from standfast.sim.disk_faults import DISK_FAULTS, DiskFaults
 from standfast.sim.emergency import Emergency
 from standfast.sim.enrolment import Enrolment
+from standfast.sim.hop_faults import HOP_FAULTS, HopFaults
 from standfast.sim.machine import Machine
 from standfast.sim.surroundings import Surroundings
 from standfast.sim.world import NS_PER_MS
@@ -19,6 +21,7 @@ FAULTS: dict[str, float] = {
     "split": 1.0,
     "rolling cut": 3.0,
     "flap": 1.0,
+    "lose link": 4.0,
     "heal": 3.0,
     "crash daemon": 2.0,
     "crash machine": 2.0,
@@ -43,6 +46,7 @@ FAULTS: dict[str, float] = {
     "thaw": 0.6,
     "leave": 0.7,
     **DISK_FAULTS,
+    **HOP_FAULTS,
     "retime": 1.5,
     "override": 1.7,
     "end override": 0.3,
@@ -59,7 +63,7 @@ HELD_TERMS = 3
 """Longest time for which a transaction is held back on purpose."""
 
 
-class Faults(Emergency, Enrolment, DiskFaults):
+class Faults(Emergency, Enrolment, DiskFaults, HopFaults):
     """Does faults to machines, network and store, and undoes them after a while."""
 
     def __init__(self, around: Surroundings, machines: list[Machine], weights: dict[str, float], gap_ns: int) -> None:
@@ -245,7 +249,7 @@ class Faults(Emergency, Enrolment, DiskFaults):
     def _unfit(self) -> None:
         machine = self._any()
         qm = self.world.rng.choice(self.around.cluster.queue_managers).name
-        machine.take(sig.FitnessChanged((qm,)))
+        machine.take(sig.FitnessChanged((self.world.rng.choice([qm, qm, ALL]),)))
         self.later(self.span(), machine.take, sig.FitnessChanged(()))
 
 

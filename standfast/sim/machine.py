@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from standfast.model.messages import Ack, Heartbeat, Refusal
+from standfast.model.messages import Ack, Heartbeat, Hop, Refusal
 from standfast.quorum import signals as sig
 from standfast.quorum.core import Core, Identity
 from standfast.sim.clock import Clock
@@ -56,15 +56,15 @@ class Machine:
         self.id = machine_id
         self.name = name
         self.skew = skew
-        self.disk = 0
-        """How often it got an empty disk: part of its identity."""
+        self.disk = 0  # how often it got an empty disk: part of its identity
         self.powered = False
         self.daemon: Daemon | None = None
         self.manners = manners
+        self.hop = Hop.FOUND if any(m.name == name and m.hops for m in around.cluster.members) else Hop.NONE
+        self.hop_incident = 0  # in which it lost its hop; 0: it has not
         self.clock: Clock
         self.warden: Warden
-        self.past: list[Warden] = []
-        """Wardens of earlier lives of the machine: what leases they knew counts on."""
+        self.past: list[Warden] = []  # of earlier lives of the machine: what leases they knew counts on
         self._around = around
         self._world = around.world
         self.memory = Memory(self, around)
@@ -145,7 +145,7 @@ class Machine:
             world.say(self.id, "daemon starts")
             if survivors:
                 self._inherit(survivors)
-            self.take(sig.Woke())
+            self.take(sig.FitnessChanged(hop=self.hop))
 
     def _inherit(self, survivors: tuple[sig.Survivor, ...]) -> None:
         names = ", ".join(f"{s.qm} under epoch {s.epoch}" for s in survivors)
@@ -183,6 +183,12 @@ class Machine:
             self.take(daemon.inbox.popleft())
         if self.daemon is daemon and not daemon.paused:
             self.take(sig.Woke())
+
+    def next_hop(self, hop: Hop, incident: int) -> None:
+        """Its hop is lost by an incident, or returns after it; who lost it before stays by that one."""
+        if self.hop is not Hop.NONE and self.hop_incident in {0, incident}:
+            self.hop, self.hop_incident = hop, incident if hop is not Hop.FOUND else 0
+            self.take(sig.FitnessChanged(hop=hop))
 
     # ------------------------------------------------------------ inputs
 

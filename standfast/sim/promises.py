@@ -14,7 +14,10 @@
 6. Under an override, the same for whoever could know of it: what runs by it needs no record, and is the only one of its
    queue manager; who decides with a majority of members of whom none could know of it (see told.py) is let be.
 7. Quarantine begins with the loss that is one too many, and ends by being told so; nothing moves back that must not.
-8. Every change of a member or an assignment is told by an event in its own transaction, and no event twice.
+8. For a lost link nobody goes under the policy `keep`; else a majority with a data member stays online, and of two data
+   members the one that runs more is not sent away for its name or priority.
+9. When members lost their next hops by the same incident, nothing moves from one of them to another for it.
+10. Every change of a member or an assignment is told by an event in its own transaction, and no event twice.
 """
 
 from typing import cast
@@ -33,6 +36,7 @@ from standfast.model.records import (
 from standfast.model.timing import NS_PER_MS
 from standfast.model.view import View
 from standfast.quorum.failback import BY_HAND
+from standfast.sim.choices import hops_kept, verdict_right
 from standfast.sim.machine import Machine
 from standfast.sim.warden import Process, Warden
 from standfast.sim.world import Broken, World
@@ -203,6 +207,9 @@ class Promises:
         if id(event) in self._told:
             raise Broken("told once", f"{event.kind} {event.subject} {event.fields} is in the log twice")
         self._told[id(event)] = event
+        if event.kind is EventKind.QM_MOVING:
+            self._world.coverage[f"moving: {event.fields['reason']}"] += 1
+            hops_kept(event, self._machines)
         field = ONCE.get(event.kind)
         if field is not None:
             key = (event.kind, event.subject, event.fields[field])
@@ -219,6 +226,10 @@ class Promises:
         if before is not None and after.overridden > before.overridden:
             self._settled(after.name)
         self._quarantine(before, after, transaction)
+        if after.state is MemberState.EVICTING and state is not MemberState.EVICTING:
+            told = next(e for e in transaction.events if e.kind is EventKind.MEMBER_TOLD_TO_GO)
+            self._world.coverage[f"told to go: {after.reason}"] += 1
+            verdict_right(after, told, self.view, self._cluster, self._world)
         if after.state is MemberState.EVICTED and state is not MemberState.EVICTED:
             proof = next(e.fields["proof"] for e in transaction.events if e.kind is EventKind.MEMBER_EVICTED)
             self._world.coverage[f"evicted by: {proof}"] += 1

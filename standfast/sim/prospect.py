@@ -17,10 +17,12 @@ class Supposition(Struct, frozen=True, kw_only=True):
     Attributes:
         lose: members that die with everything on them.
         cut: pairs (from, to) between which nothing passes in that direction.
+        fail_hop: members that lose their next hop.
     """
 
     lose: tuple[str, ...] = ()
     cut: tuple[Pair, ...] = ()
+    fail_hop: tuple[str, ...] = ()
 
 
 class MemberEnd(Struct, frozen=True, kw_only=True):

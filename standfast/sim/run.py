@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from msgspec import Struct, field
 
 from standfast.model.cluster import Failback, MemberSpec, Role
+from standfast.model.messages import Hop
 from standfast.model.records import Phase
 from standfast.model.timing import Timing
 from standfast.quorum import signals as sig
 from standfast.sim.aims import Aims
 from standfast.sim.draws import Draws, Mood, draw
 from standfast.sim.faults import Faults
+from standfast.sim.flicker import Flicker
 from standfast.sim.machine import Machine
 from standfast.sim.network import Habits, Network
 from standfast.sim.promises import Promises
@@ -25,6 +27,9 @@ LOOK_EVERY_TERMS = 0.5
 PROGRESS_TERMS = 30
 PROGRESS_S = 20
 """Time allowed from the healing until everything serves: this many terms and seconds (the latter for slow starts)."""
+SETTLED_TERMS = 5
+SETTLED_S = 3
+"""Time from the power to when everything serves, on a good day: this many terms and seconds."""
 STAY_TERMS = 6
 """How long it must then stay as it is."""
 QUIET_REVISIONS = 6
@@ -109,6 +114,14 @@ class Stage:
         while self.world.now_ns < end_ns:
             self.world.run_until(min(end_ns, self.world.now_ns + step_ns))
             self.promises.look()
+
+    def flicker(self, span_ns: int) -> None:
+        """Let everything start, then one cut come and go for that long; raises Broken when anything flaps with it."""
+        self.run(SETTLED_TERMS * self.cluster.timing.term_ns + SETTLED_S * NS_PER_S)
+        flicker = Flicker(self.faults)
+        flicker.begin()
+        self.run(span_ns)
+        flicker.judge()
 
     def _answered(self, answer: sig.Answer) -> None:
         self.answers[answer.ticket] = answer.verdict
@@ -205,7 +218,9 @@ class Stage:
         machine.start_store()
         machine.resume()
         machine.start()
-        self.world.after(1, machine.take, sig.FitnessChanged(()))
+        machine.hop_incident = 0
+        machine.hop = Hop.NONE if machine.hop is Hop.NONE else Hop.FOUND
+        self.world.after(1, machine.take, sig.FitnessChanged((), machine.hop))
         self.world.after(1, machine.take, sig.FailbackWindows(frozenset()))
 
     def demand_progress(self, well: set[str]) -> None:
@@ -305,8 +320,14 @@ def simulate(seed: int, members: int, minutes: float, timing: Timing | None = No
     outcome = Outcome(seed=seed, members=members, simulated_s=0.0, coverage=world.coverage, lines=world.lines)
     try:
         stage.power_on(draws.cluster.timing.term_ns * 2)
-        stage.faults.begin(bursts=draws.mood is Mood.BURSTS)
-        stage.run(int(minutes * 60 * NS_PER_S))
+        if draws.mood is Mood.FLICKER:
+            stage.flicker(int(minutes * 60 * NS_PER_S))
+        else:
+            stage.faults.begin(bursts=draws.mood is Mood.BURSTS)
+            if draws.mood is Mood.CALM:
+                # While everybody still runs the same: only then do the last rungs of the ladder decide.
+                stage.faults.later(SETTLED_TERMS * draws.cluster.timing.term_ns, stage.faults.do, "lose link")
+            stage.run(int(minutes * 60 * NS_PER_S))
         stage.demand_progress(stage.heal())
     except Broken as broken:
         outcome.broken, outcome.how = broken.promise, broken.how

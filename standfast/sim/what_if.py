@@ -17,13 +17,16 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from standfast.member.snapshot import Snapshot
+from standfast.model.messages import Hop
 from standfast.model.records import ORDERS_KEY, MemberState, Orders
 from standfast.model.timing import lapse_ns
 from standfast.model.view import View
 from standfast.quorum import signals as sig
+from standfast.quorum.behind import Behind
 from standfast.quorum.can_stop import Cost, Reason, Situation, weak_points
 from standfast.quorum.core import Core
 from standfast.quorum.placement import candidates
+from standfast.quorum.rules import Rules
 from standfast.quorum.runs import StopReason
 from standfast.sim.chronicle import Chronicle, Deed, Line
 from standfast.sim.machine import Machine
@@ -146,7 +149,7 @@ class Actor(Machine):
         if kept is not None and (said is None or said.incarnation == kept.record.incarnation):
             self.daemon.core.membership.joined(kept.record)
         if said is not None:
-            self.take(sig.FitnessChanged(said.unfit))
+            self.take(sig.FitnessChanged(said.unfit, said.hop))
 
     def _broadcast(self, effect: sig.Broadcast) -> None:
         self.beats += 1
@@ -175,6 +178,9 @@ class Play:
         self._world = World(0, tell=False)
         self._world.rng = _NoChance(0)
         self._term_ns = cluster.timing.term_ns
+        self._quiet_ns = REST_TERMS * self._term_ns
+        if any(member.hops for member in cluster.members):
+            self._quiet_ns += Behind("", Rules(cluster)).wait_ns
         self._network = Network(self._world, cluster)
         actors: list[Machine] = []
         self._promises = Promises(self._world, cluster, actors)
@@ -215,7 +221,7 @@ class Play:
         """Let time pass until nothing happens any more; whether that came about."""
         until_ns = self._world.now_ns + LONGEST_TERMS * self._term_ns
         while self._world.now_ns < until_ns:
-            quiet_until_ns = self.chronicle.last_ns + REST_TERMS * self._term_ns
+            quiet_until_ns = self.chronicle.last_ns + self._quiet_ns
             if self._world.now_ns >= quiet_until_ns:
                 return True
             self._world.run_until(min(quiet_until_ns, until_ns))
@@ -224,7 +230,7 @@ class Play:
 
     def begin_after_heartbeat(self, supposed: Supposition) -> list[Line]:
         """Wait until the first whom it strikes has a fresh lease, and count from there; what happened until then."""
-        struck = [*supposed.lose, *(name for pair in supposed.cut for name in pair)]
+        struck = [*supposed.lose, *supposed.fail_hop, *(name for pair in supposed.cut for name in pair)]
         owners = {process.member for process in self._promises.running.values()}
         struck.sort(key=lambda name: name not in owners)
         first = self._actors[struck[0]] if struck else None
@@ -239,6 +245,8 @@ class Play:
         for name in supposed.lose:
             self.chronicle.note(Deed.LOST, name)
             self._actors[name].power_off()
+        for name in supposed.fail_hop:
+            self._actors[name].take(sig.FitnessChanged(hop=Hop.LOST))
         for source, to in supposed.cut:
             self.chronicle.note(Deed.CUT, source, to=to)
             self._network.cut.add((source, to))
@@ -301,7 +309,7 @@ class Play:
         """What is left: members that are online and hold a lease, and what each of them could run."""
         view = self._store.view
         leased = {actor.name: _core(actor).unfit for actor in self._living() if _core(actor).leased}
-        able = candidates(view, leased).values()
+        able = candidates(view, leased, {actor.name: _core(actor).hop for actor in self._living()}).values()
         return Situation(
             members=tuple(self._actors),
             up=frozenset(n for n in leased if n in view.members and view.members[n].record.state is MemberState.ONLINE),

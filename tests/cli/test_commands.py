@@ -69,6 +69,7 @@ ENDINGS = {
     Verdict.NOT_A_DATA_MEMBER: UsageError.exit_code,
     Verdict.TARGET_NOT_ELIGIBLE: Refused.exit_code,
     Verdict.TARGET_QUARANTINED: Refused.exit_code,
+    Verdict.TARGET_WITHOUT_HOP: Refused.exit_code,
     Verdict.FROZEN: Refused.exit_code,
     Verdict.WRONG_CLUSTER: UsageError.exit_code,
     Verdict.OVERRIDDEN: Refused.exit_code,

@@ -9,12 +9,13 @@ from standfast.errors import KeyFileError, MachineError, UsageError
 from standfast.member.hands import NO_WARDEN
 from standfast.member.warden_protocol import Cause
 from standfast.model.events import EventKind
+from standfast.quorum.ladder import Rung
 from standfast.storage.refusal import LaunchRefusal
 
 CODES = [NO_WARDEN, Cause.WARDEN_GONE, MachineError.__name__, KeyFileError.__name__, "exit_3", "signal_9"]
 
 
-@pytest.mark.parametrize("word", [*EventKind, *LaunchRefusal, *CODES])
+@pytest.mark.parametrize("word", [*EventKind, *LaunchRefusal, *Rung, *CODES])
 def test_every_word_that_a_member_says_is_explained(word):
     found = lookup(word)
     assert found.meaning

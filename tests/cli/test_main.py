@@ -14,8 +14,8 @@ import click
 import pytest
 
 from standfast import errors
+from standfast.cli import endings, words
 from standfast.cli import main as main_module
-from standfast.cli import words
 from standfast.cli.exit_codes import exit_codes_table, markdown
 from standfast.cli.main import BROKEN_PIPE, COMMANDS, INTERRUPTED, main
 from standfast.errors import StandfastError
@@ -63,7 +63,7 @@ def test_every_enum_that_is_shown_has_words():
     assert set(words.RUN_STATES) == set(RunState)
     assert set(words.NOTICES) == set(NoticeKind)
     assert set(words.COSTS) == set(words.FURTHER) == set(Cost)
-    assert set(words.VERDICTS) == set(Verdict)
+    assert set(endings.VERDICTS) == set(Verdict)
     assert set(words.STYLES) == set(words.Level)
 
 

@@ -7,9 +7,11 @@ from standfast.model.messages import Heartbeat
 from standfast.model.records import MemberRecord, MemberState
 from standfast.model.timing import PROFILES
 from standfast.model.view import View
+from standfast.quorum.calm import Calm
 from standfast.quorum.coordinator import Coordinator
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
+from standfast.quorum.link_news import LinkNews
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.rules import Rules
 from standfast.quorum.settlement import Settlement
@@ -46,6 +48,8 @@ def coordinator_w(now_ns: int) -> Coordinator:
         words=Words("w", rules, hearing),
         settlement=Settlement("w", rules, hearing),
         overrides=overrides,
+        calm=Calm(rules),
+        link_news=LinkNews("w", rules, hearing),
     )
 
 

@@ -67,7 +67,7 @@ def test_told_to_go_it_inherits_nothing():
     """What runs is ended first; then it joins anew, and is an heir of nobody."""
     play = Play("told_to_go_it_inherits_nothing").settled().cut("b>a", "w>a")
     play_until(play, "member_told_to_go a")
-    play.heal_links().restart("a").wait(2 * TERM_S)
+    play.heal_links().restart("a").wait(7 * TERM_S)
     assert play.said("q0 has ended")[0] < play.said("member_joined a")[0]
     assert play.store.view.members["a"].record.since == 0
     assert play.owner() is not None

@@ -28,7 +28,8 @@ def leaving_since(now_ns: int) -> Membership:
 
 
 def step(membership: Membership, now_ns: int, *, alive: bool = False, owns: bool = False) -> list[Effect]:
-    return list(membership.steps(view_of(), now_ns, alive=alive, owns=owns, in_touch=True, outwaited=True))
+    steps = membership.steps(view_of(), now_ns, alive=alive, owns=owns, in_touch=True, outwaited=True, held_ns=0)
+    return list(steps)
 
 
 def test_what_could_not_be_handed_over_in_time_is_to_be_stopped():

@@ -462,7 +462,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "a voter forgets overrides when it restarts",
-        (Edit("quorum/core.py", "Overrides(self.me, remembered.words)", "Overrides(self.me)"),),
+        (Edit("quorum/parts.py", "Overrides(me, remembered.words)", "Overrides(me)"),),
     ),
     Sabotage(
         "who was ordered to run is voted out",
@@ -615,5 +615,49 @@ SABOTAGES = (
                 "if False:\n            run.counts",
             ),
         ),
+    ),
+    Sabotage(
+        "a link counts as lost at once",
+        (Edit("quorum/tears.py", "now_ns - since_ns >= self._rules.term_ns", "now_ns - since_ns >= 0"),),
+    ),
+    Sabotage(
+        "a verdict stands though those who stay have changed",
+        (
+            Edit(
+                "quorum/verdicts.py",
+                "Guard(SETTINGS_KEY, rules.revision), *map(_guard, staying)),",
+                "Guard(SETTINGS_KEY, rules.revision)),",
+            ),
+        ),
+    ),
+    Sabotage(
+        "what a member runs does not count",
+        (Edit("quorum/ladder.py", "(Rung.RUNS, lambda merits: merits.runs)", "(Rung.RUNS, lambda _: 0)"),),
+    ),
+    Sabotage(
+        "keep sends away too",
+        (
+            Edit(
+                "quorum/rules.py",
+                "role is Role.DATA and self.cluster.policy.link_loss is LinkLoss.EVICT",
+                "role is Role.DATA",
+            ),
+        ),
+    ),
+    Sabotage(
+        "an evicted member is not held back",
+        (Edit("quorum/hold.py", "<< (steps - 1), LONGEST_TERMS) if steps > 0 else 0", "<< steps, 0)"),),
+    ),
+    Sabotage(
+        "every loss of a link is told",
+        (Edit("quorum/link_news.py", "MOST = 3", "MOST = 1 << 60"),),
+    ),
+    Sabotage(
+        "every gap is a doubt",
+        (Edit("quorum/coordinator.py", "            if not self._may_be_back(name, now_ns):", "            if True:"),),
+    ),
+    Sabotage(
+        "who lost its hop hands over at once",
+        (Edit("quorum/behind.py", "return now_ns - self._since_ns >= self.wait_ns", "return True"),),
     ),
 )

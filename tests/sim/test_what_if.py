@@ -5,7 +5,9 @@ import itertools
 import pytest
 from msgspec import structs
 
+from standfast.model.cluster import LinkLoss, Policy
 from standfast.model.events import EventKind
+from standfast.model.messages import Hop
 from standfast.model.records import MemberState, Orders, Phase
 from standfast.model.timing import NS_PER_MS, lapse_ns
 from standfast.quorum.can_stop import Cost
@@ -129,6 +131,28 @@ def test_five_members_part_and_the_majority_runs_everything(few, many, owner):
     assert runs_on(prospect) == owner
     assert {name for name, state in states(prospect).items() if state is MemberState.EVICTED} == set(few)
     assert {end.name for end in prospect.members if end.leased} == set(many)
+
+
+@pytest.mark.parametrize(("owner", "stays"), [("a", "a"), ("b", "b")])
+def test_under_evict_the_incumbent_stays_when_the_data_members_lose_each_other(owner, stays):
+    evict = structs.replace(THREE, policy=Policy(link_loss=LinkLoss.EVICT))
+    prospect = what_if(snapshot_of(evict, owner=owner), between("a", "b"))
+    assert runs_on(prospect) == stays
+    assert [name for name, state in states(prospect).items() if state is MemberState.EVICTED] == [
+        name for name in "ab" if name != stays
+    ]
+
+
+@pytest.mark.parametrize(("without", "ends_on"), [("a", "b"), ("b", "a"), ("ab", "a")])
+def test_a_lost_hop_moves_what_runs_there_and_nothing_when_all_lost_theirs(without, ends_on):
+    members = tuple(structs.replace(m, hops=("10.0.0.254",) if m.name in "ab" else ()) for m in THREE.members)
+    snapshot = snapshot_of(structs.replace(THREE, members=members))
+    for name in "ab":
+        snapshot = said(snapshot, name, hop=Hop.FOUND)
+    prospect = what_if(snapshot, Supposition(fail_hop=tuple(without)))
+    assert runs_on(prospect) == ends_on
+    assert prospect.all_run
+    assert {line.subject for line in prospect.story if line.kind is EventKind.HOP_LOST} == set(without)
 
 
 # ---------------------------------------------------------------- what else decides
