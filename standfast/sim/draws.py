@@ -29,6 +29,8 @@ from standfast.sim.store import Temper
 from standfast.sim.warden import Manners
 from standfast.sim.world import NS_PER_MS, NS_PER_S
 
+EMERGENCIES = 0.3
+"""Of all runs, so many in which every other fault is the loss of a majority, and an override after it."""
 MEAN_GAP_TERMS = {"calm": 12.0, "bursts": 1.5, "chaos": 0.5}
 """Mean time between two faults, in terms."""
 
@@ -144,6 +146,8 @@ def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
         clears=rng.choice([0, 0, 0.2, 1]),
     )
     drawn.cluster = with_disk(cluster, rng.choice(DISKS))
+    if rng.random() < EMERGENCIES:
+        drawn.weights |= {"override": sum(drawn.weights.values()) or 1.0}
     return drawn
 
 

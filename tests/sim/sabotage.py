@@ -450,8 +450,8 @@ SABOTAGES = (
             ),
             Edit(
                 "quorum/ordered.py",
-                "        parts = self.own.parts if self.in_force else ()",
-                "        parts = self.own.parts if self.own.stage is not Stage.ENDING else ()",
+                "        parts = self.own.parts if self.own is not None and self.in_force else ()",
+                "        parts = self.own.parts if self.own is not None and self.own.stage is not Stage.ENDING else ()",
             ),
             Edit("quorum/ordered.py", "lost = self.own.stage is Stage.SETTLING and", "lost = False and"),
         ),
