@@ -422,7 +422,11 @@ SABOTAGES = (
     ),
     Sabotage(
         "what runs by another's override is started",
-        (Edit("quorum/keeper.py", "if self._overrides.held(run.spec.name):", "if False:"),),
+        (
+            Edit("quorum/keeper.py", "if self._overrides.held(run.spec.name):", "if False:"),
+            Edit("quorum/keeper.py", "elif self._overrides.floor(a.qm) > a.epoch:", "elif False:"),
+        ),
+        why_pair="an owner does not start under an epoch that an override has passed",
     ),
     Sabotage(
         "a voter forgets overrides when it restarts",
