@@ -472,16 +472,6 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
-        "an override is over while a process lives",
-        (
-            Edit(
-                "quorum/ordered.py",
-                "self.own.stage is Stage.ENDING and not self._keeper.alive",
-                "self.own.stage is Stage.ENDING",
-            ),
-        ),
-    ),
-    Sabotage(
         "who runs what an override covers does not refuse it",
         (
             Edit(
