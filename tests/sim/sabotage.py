@@ -462,16 +462,6 @@ SABOTAGES = (
         why_pair="one change that takes three lines",
     ),
     Sabotage(
-        "a restarted member runs by an override whose end it had asked for",
-        (
-            Edit(
-                "quorum/ordered.py",
-                '        self.own = own\n        """The',
-                '        self.own = own and structs.replace(own, stage=Stage.IN_FORCE)\n        """The',
-            ),
-        ),
-    ),
-    Sabotage(
         "who runs what an override covers does not refuse it",
         (
             Edit(
@@ -480,10 +470,6 @@ SABOTAGES = (
                 "return self.before(word) and self.binding",
             ),
         ),
-    ),
-    Sabotage(
-        "a queue manager is adopted from an owner that may run it",
-        (Edit("quorum/ordered.py", "        if view.orphaned(a) or a.owner == self._me:", "        if True:"),),
     ),
     Sabotage(
         "a refused override holds nothing back any more",
