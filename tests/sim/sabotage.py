@@ -223,9 +223,9 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/core.py",
-                "            if not self.words.read(given.heartbeat, now_ns):",
+                "            if not self.words.read(given.heartbeat, now_ns) and not out:",
                 "            self.hearing.heard(given.heartbeat, now_ns)\n"
-                "            if not self.words.read(given.heartbeat, now_ns):",
+                "            if not self.words.read(given.heartbeat, now_ns) and not out:",
             ),
         ),
     ),
@@ -267,7 +267,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "evict is not guarded by the ballot",
-        (Edit("quorum/transactions.py", "    guards = [_member_guard(kept)]\n", "    guards = []\n"),),
+        (
+            Edit(
+                "quorum/transactions.py",
+                "    guards = [_member_guard(kept), _settings_guard(rules.revision)]\n",
+                "    guards = []\n",
+            ),
+        ),
     ),
     Sabotage(
         "a voter acknowledges a member that was told to go",
@@ -285,7 +291,7 @@ SABOTAGES = (
             Edit("quorum/membership.py", "        if alive:\n", "        if False:\n"),
             Edit(
                 "quorum/membership.py",
-                "MemberState.EVICTING and kept.revision <= self.stopped_word",
+                "MemberState.EVICTING and given",
                 "MemberState.EVICTING",
             ),
         ),
@@ -318,7 +324,7 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/membership.py",
-                "        if kept.record.identity != self._machine:\n            return False\n",
+                "        if kept.record.identity != self.machine:\n            return False\n",
                 "",
             ),
         ),
@@ -344,7 +350,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "a voter counts its grant by its own term",
-        (Edit("quorum/dialogue.py", "kept, now_ns, heartbeat.term_ns)", "kept, now_ns, self._voice._rules.term_ns)"),),
+        (
+            Edit(
+                "quorum/dialogue.py",
+                "            heartbeat.term_ns,\n            listening",
+                "            self._voice._rules.term_ns,\n            listening",
+            ),
+        ),
     ),
     Sabotage(
         "a shorter term is reckoned with at once",
