@@ -223,9 +223,9 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/core.py",
-                "            if not self.words.read(given.heartbeat, now_ns):",
+                "            if not self.words.read(given.heartbeat, now_ns) and not out:",
                 "            self.hearing.heard(given.heartbeat, now_ns)\n"
-                "            if not self.words.read(given.heartbeat, now_ns):",
+                "            if not self.words.read(given.heartbeat, now_ns) and not out:",
             ),
         ),
     ),
@@ -267,7 +267,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "evict is not guarded by the ballot",
-        (Edit("quorum/transactions.py", "    guards = [_member_guard(kept)]\n", "    guards = []\n"),),
+        (
+            Edit(
+                "quorum/transactions.py",
+                "    guards = [_member_guard(kept), _settings_guard(rules.revision)]\n",
+                "    guards = []\n",
+            ),
+        ),
     ),
     Sabotage(
         "a voter acknowledges a member that was told to go",
@@ -285,7 +291,7 @@ SABOTAGES = (
             Edit("quorum/membership.py", "        if alive:\n", "        if False:\n"),
             Edit(
                 "quorum/membership.py",
-                "MemberState.EVICTING and kept.revision <= self.stopped_word",
+                "MemberState.EVICTING and given",
                 "MemberState.EVICTING",
             ),
         ),
@@ -318,7 +324,7 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/membership.py",
-                "        if kept.record.identity != self._machine:\n            return False\n",
+                "        if kept.record.identity != self.machine:\n            return False\n",
                 "",
             ),
         ),
@@ -344,7 +350,13 @@ SABOTAGES = (
     ),
     Sabotage(
         "a voter counts its grant by its own term",
-        (Edit("quorum/dialogue.py", "kept, now_ns, heartbeat.term_ns)", "kept, now_ns, self._voice._rules.term_ns)"),),
+        (
+            Edit(
+                "quorum/dialogue.py",
+                "            heartbeat.term_ns,\n            listening",
+                "            self._voice._rules.term_ns,\n            listening",
+            ),
+        ),
     ),
     Sabotage(
         "a shorter term is reckoned with at once",
@@ -494,26 +506,6 @@ SABOTAGES = (
         why_pair="one change that takes three lines",
     ),
     Sabotage(
-        "a restarted member runs by an override whose end it had asked for",
-        (
-            Edit(
-                "quorum/ordered.py",
-                '        self.own = own\n        """The',
-                '        self.own = own and structs.replace(own, stage=Stage.IN_FORCE)\n        """The',
-            ),
-        ),
-    ),
-    Sabotage(
-        "an override is over while a process lives",
-        (
-            Edit(
-                "quorum/ordered.py",
-                "self.own.stage is Stage.ENDING and not self._keeper.alive",
-                "self.own.stage is Stage.ENDING",
-            ),
-        ),
-    ),
-    Sabotage(
         "who runs what an override covers does not refuse it",
         (
             Edit(
@@ -522,10 +514,6 @@ SABOTAGES = (
                 "return self.before(word) and self.binding",
             ),
         ),
-    ),
-    Sabotage(
-        "a queue manager is adopted from an owner that may run it",
-        (Edit("quorum/ordered.py", "        if view.orphaned(a) or a.owner == self._me:", "        if True:"),),
     ),
     Sabotage(
         "a refused override holds nothing back any more",
