@@ -20,18 +20,20 @@ from tests.real.running import processes_in, standfast
 
 ADDRESSES = {"a": "10.77.0.1", "b": "10.77.0.2"}
 ALL = {("a", "b"), ("b", "a"), ("a", CLIENT), (CLIENT, "a"), ("b", CLIENT), (CLIENT, "b")}
-ECHO = """
+HEAR = """
 import socket, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
     mine.bind((sys.argv[1], 7400))
-    mine.settimeout(float(sys.argv[2]))
+    mine.setblocking(False)
     print("bound", flush=True)
+    sys.stdin.read()
     try:
         while True:
-            print(mine.recv(100).decode(), flush=True)
-    except TimeoutError:
+            print(mine.recv(100).decode())
+    except BlockingIOError:
         pass
 """
+"""What has arrived until its input is closed."""
 SEND = """
 import socket, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
@@ -53,7 +55,10 @@ def passing(network: Network) -> set[tuple[str, str]]:
     """Every way on which a datagram gets through."""
     listening = {
         name: subprocess.Popen(
-            [*network.inside(name), sys.executable, "-c", ECHO, own, "0.3"], stdout=subprocess.PIPE, text=True
+            [*network.inside(name), sys.executable, "-c", HEAR, own],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for name, own in network.addresses.items()
     }
