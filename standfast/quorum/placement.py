@@ -80,8 +80,10 @@ def candidates(
 
     `leased`: name -> unfit list, by their own word; `told`: others that could run anything, by the word of those who
     hear them. Between members that lost each other this is what lets one hand over to the other, and act for it.
-    `hops`: how it stands with the next hop of each.
+    `hops`: how it stands with the next hop of each; of those others it is not known, where members look at hops.
     """
+    hops = hops or {}
+    untold = Hop.UNKNOWN if any(hop is not Hop.NONE for hop in hops.values()) else Hop.NONE
     drained = view.orders.record.drained
     found = {
         name: Candidate(
@@ -89,7 +91,7 @@ def candidates(
             leased.get(name, ()),
             quarantined=kept.record.quarantined,
             told=name not in leased,
-            hop=(hops or {}).get(name, Hop.NONE),
+            hop=hops.get(name, untold),
         )
         for name, kept in view.members.items()
         if kept.record.role is Role.DATA

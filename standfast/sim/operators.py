@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from standfast.model.cluster import Cluster, Role
+from standfast.model.messages import Hop
 from standfast.quorum import signals as sig
 from standfast.sim.configuring import FACTORS, another, order_for, retimed, with_another
 from standfast.sim.cuts import Cuts
@@ -35,7 +36,9 @@ class Operators(Cuts):
 
     def _move(self) -> None:
         qm = self.world.rng.choice(self.around.cluster.queue_managers).name
-        self.order(sig.Move(qm, self._data()))
+        beyond = [m.name for m in self.machines if m.hop is Hop.LOST]
+        hasty = beyond and self.world.chance(0.5)
+        self.order(sig.Move(qm, self.world.rng.choice(beyond) if hasty else self._data()))
 
     def _drain(self) -> None:
         member = self.world.rng.choice(self.around.cluster.members).name

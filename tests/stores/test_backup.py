@@ -21,6 +21,7 @@ from standfast.model.records import Assignment, Guard, MemberState, Orders, Phas
 from standfast.model.timing import PROFILES
 from standfast.model.view import View
 from standfast.quorum import transactions as tx
+from standfast.quorum.rules import Rules
 from standfast.storage.directory import Claim, claim
 from standfast.storage.refusal import LaunchRefused
 from standfast.stores import etcd as etcd_module
@@ -61,9 +62,15 @@ async def etcd(etcds: Etcds) -> AsyncIterator[Etcd]:
     await client.close()
 
 
+def rules_of(view: View) -> Rules:
+    """A member goes by the settings of this view."""
+    rules = Rules(CLUSTER)
+    rules.adopt(CLUSTER, view.settings.revision if view.settings is not None else 0)
+    return rules
+
+
 def join(name: str, view: View) -> Transaction:
-    settings = view.settings.revision if view.settings is not None else 0
-    return tx.join(name, CLUSTER.member(name).role, f"machine-{name}", view, settings=settings, outwaited=False)
+    return tx.join(name, CLUSTER.member(name).role, f"machine-{name}", view, rules_of(view), outwaited=False)
 
 
 async def lived_in(store, *, orders: bool = True) -> View:
