@@ -230,28 +230,6 @@ SABOTAGES = (
         ),
     ),
     Sabotage(
-        "the word stopped of another incarnation is believed",
-        (
-            Edit("quorum/words.py", "                    and ballot.incarnation == own.record.incarnation\n", ""),
-            Edit(
-                "quorum/words.py",
-                "        return self._stopped.get(kept.record.name) == (kept.record.incarnation, kept.revision)",
-                "        return self._stopped.get(kept.record.name, (0, 0))[1] == kept.revision",
-            ),
-            Edit(
-                "quorum/words.py",
-                "        word = (incarnation, ballot)\n        if word > self._stopped.get(member, (0, 0)):",
-                "        word = (incarnation, ballot)\n        if ballot > self._stopped.get(member, (0, 0))[1]:",
-            ),
-            Edit(
-                "quorum/words.py",
-                "(heartbeat.incarnation, heartbeat.stopped) == (\n            kept.record.incarnation,\n",
-                "(0, heartbeat.stopped) == (\n            0,\n",
-            ),
-        ),
-        why_pair="it gives its word only for ballots against itself; and the proof is looked at in three places",
-    ),
-    Sabotage(
         "the word stopped is forgotten when contact is back",
         (
             Edit(
