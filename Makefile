@@ -15,6 +15,11 @@ test:
 	$(BIN)/pytest tests/real --ignore tests/real/cuts
 	scripts/rooted.sh $(BIN)/pytest tests/real/cuts
 
+# Every planted bug, also those that the simulator finds only after many seeds.
+hunt:
+	@scripts/setup.sh test
+	STANDFAST_HUNT=all $(BIN)/pytest -n 2 --dist worksteal tests/sim/test_sabotage.py
+
 # Real cuts alone, with links that flap for a minute.
 test-cuts:
 	@scripts/setup.sh test
