@@ -170,7 +170,9 @@ async def test_the_proxy_leads_to_the_owner_wherever_it_goes(cluster: Running) -
         await manager.ready(place, 10)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert (await reader.readline()).startswith(b"INFO")
-        assert await cluster.order(Move(QM, cluster.other(await cluster.owner()))) is Verdict.DONE
+        target = cluster.other(await cluster.owner())
+        await cluster.lab.until(lambda r: all(m.leased and not m.unfit for m in r.members if m.name == target))
+        assert await cluster.order(Move(QM, target)) is Verdict.DONE
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):  # the old connection is broken off
             await reader.readexactly(1 << 20)
         writer.close()
