@@ -1,16 +1,21 @@
 """Fills the generated parts of the documents from the code. Run it as `python docs/generate.py`.
 
-A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. A test compares all of them.
+Writes whole files, too: the MIB and the schema of events. A generated part of a document stands
+between `<!-- generated: NAME -->` and `<!-- end -->`. A test compares all of them.
 """
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+from standfast.alerts import mib
+from standfast.alerts.schema import schema
 from standfast.cli.explain import ends_markdown, events_markdown, refusals_markdown
 from standfast.managers.ibmmq_words import STATUSES, STRMQM
 from standfast.managers.ocf_agent import CODES, SERVES, STARTED, STOPPED
 from standfast.managers.registry import DRIVERS
+from standfast.model.event_fields import CARRIED, FIELDS
 from standfast.model.timing import PROFILES
 
 DOCS = Path(__file__).parent
@@ -66,6 +71,33 @@ def mq_statuses() -> str:
     return "\n".join(lines) + "\n"
 
 
+def event_fields() -> str:
+    """What each kind of event carries."""
+    lines = ["| event | notification | fields | may be absent |", "|---|---:|---|---|"]
+    for kind, carried in CARRIED.items():
+        always, perhaps = (", ".join(f"`{name}`" for name in names) for names in (carried.always, carried.perhaps))
+        lines.append(f"| `{kind}` | {carried.number} | {always} | {perhaps} |")
+    return "\n".join(lines) + "\n"
+
+
+def fields() -> str:
+    """What each field means."""
+    lines = ["| field | type | meaning |", "|---|---|---|"]
+    lines += [f"| `{name}` | {field.type} | {field.meaning} |" for name, field in FIELDS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def event_schema() -> str:
+    """The JSON schema of events."""
+    return json.dumps(schema(), indent=1) + "\n"
+
+
+FILES: dict[str, Callable[[], str]] = {
+    "deploy/snmp/STANDFAST-MIB.txt": mib.module,
+    "deploy/events.schema.json": event_schema,
+}
+"""Files made as a whole, by their path below the root."""
+
 PARTS: dict[str, Callable[[], str]] = {
     "profiles": profiles,
     "drivers": drivers,
@@ -73,6 +105,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "mq_statuses": mq_statuses,
     "ocf_codes": ocf_codes,
     "events": events_markdown,
+    "event_fields": event_fields,
+    "fields": fields,
     "ends": ends_markdown,
     "refusals": refusals_markdown,
 }
@@ -84,9 +118,13 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    """Fill all documents."""
+    """Fill all documents and write all files."""
     for page in sorted(DOCS.rglob("*.md")):
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, made in FILES.items():
+        file = DOCS.parent / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(made(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,12 @@ def test_generated_parts_are_up_to_date(page):
     assert generate().filled(text) == text, "run: python docs/generate.py"
 
 
+def test_generated_files_are_up_to_date():
+    made = {name: make() for name, make in generate().FILES.items()}
+    stale = [name for name, text in made.items() if (ROOT / name).read_text(encoding="utf-8") != text]
+    assert stale == [], "run: python docs/generate.py"
+
+
 def test_every_generated_part_is_shown_somewhere():
     shown = set(re.findall(r"<!-- generated: (\w+) -->", "".join(p.read_text(encoding="utf-8") for p in PAGES)))
     assert shown == set(generate().PARTS)

@@ -21,7 +21,7 @@ LEVELS = (
     {"quorum"},
     {"ports", "disposable"},
     {"trust", "clusterfile"},
-    {"links", "stores", "managers", "storage", "endpoints"},
+    {"links", "stores", "managers", "storage", "endpoints", "alerts"},
     {"member"},
     {"lab", "sim"},
     {"drill"},

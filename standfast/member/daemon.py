@@ -164,7 +164,7 @@ class Daemon:
         watchdog = self._watchdog(cluster, state, hands, journal, reporter)
         where = (self._cluster, attendant.place, lambda: core.view)
         hops = Hops(self._me, lambda: core.rules.cluster, runtime.give, reporter)
-        fitness = Fitness(*where, runtime.give, reporter, hindrance=lambda: watchdog.trouble)
+        fitness = Fitness(*where, runtime.give, reporter, hindrance=lambda: watchdog.trouble, told=journal.told)
         watchdog.on_trouble = fitness.look_again
         store.drained = lambda: core.view.orders.record.drained
         followers = Followers(lambda: core.view, (board, links, store), cache, disk=lambda: runtime.disk)
@@ -232,6 +232,7 @@ class Daemon:
             work = [
                 asyncio.create_task(store.run(lambda name: core.hearing.hears(name, boottime_ns()))),
                 asyncio.create_task(scribe.watch()),
+                asyncio.create_task(scribe.tell_trouble()),
                 asyncio.create_task(
                     scribe.trim(lambda: core.coordinator.leading(boottime_ns(), able=core.able) == self._me)
                 ),

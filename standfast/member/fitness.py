@@ -14,6 +14,7 @@ from standfast.managers.registry import driver
 from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.model.cluster import Cluster, QueueManagerSpec
+from standfast.model.events import Event, EventKind
 from standfast.model.view import View
 from standfast.ports import Place, QueueManager
 from standfast.quorum import signals as sig
@@ -27,7 +28,7 @@ EXAMINE_EVERY_S = 60.0
 
 
 class Fitness:
-    """Of one data member; `place` says where a queue manager would run here.
+    """Of one data member; `place` says where a queue manager would run here, `told` hears of each change.
 
     Those of the cluster file are looked at from the start, those of the store as soon as it is known.
     """
@@ -41,6 +42,7 @@ class Fitness:
         reporter: Reporter,
         *,
         hindrance: Callable[[], str],
+        told: Callable[[Event], None] = lambda _: None,
     ) -> None:
         self._from_file = {spec.name: spec for spec in cluster.queue_managers}
         self._place = place
@@ -48,6 +50,8 @@ class Fitness:
         self._give = give
         self._reporter = reporter
         self._hindrance = hindrance
+        self._told = told
+        self._unready: set[str] = set()
         self._stirred = asyncio.Event()
         self._unfit: tuple[str, ...] = (ALL,)
         self._sound: dict[str, tuple[QueueManagerSpec, float]] = {}
@@ -85,6 +89,12 @@ class Fitness:
     async def _fit(self, prober: Prober, spec: QueueManagerSpec) -> bool:
         trouble = await self._program_trouble(spec) or await self._storage_trouble(prober, spec)
         self._reporter.notice(NoticeKind.STORAGE_UNREADY, spec.name, trouble)
+        if trouble and spec.name not in self._unready:
+            self._unready.add(spec.name)
+            self._told(Event(kind=EventKind.STANDBY_UNREADY, subject=spec.name, fields={"detail": trouble}))
+        elif not trouble and spec.name in self._unready:
+            self._unready.discard(spec.name)
+            self._told(Event(kind=EventKind.STANDBY_READY, subject=spec.name))
         return not trouble
 
     async def _program_trouble(self, spec: QueueManagerSpec) -> str:

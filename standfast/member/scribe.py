@@ -13,6 +13,7 @@ from typing import Any
 from standfast.errors import StoreError, StoreFatal, StoreFull
 from standfast.member.inbox import Inbox
 from standfast.member.journal import Journal
+from standfast.model.events import Event, EventKind
 from standfast.model.records import Outcome, Transaction
 from standfast.model.view import View
 from standfast.ports import KeyValue, boottime_ns
@@ -21,10 +22,16 @@ from standfast.stores.backup import RESTORING
 from standfast.stores.ledger import Ledger, Settled
 
 NS_PER_MS = 1e6
+NS_PER_S = 1_000_000_000
 WAKE_PAUSE_S = 1.0
 """Pause after a watch that could not be had; reads go on meanwhile, so that only speed is lost."""
 KEEP_EVENTS = 10_000
 TRIM_EVERY_S = 600.0
+LOST_AFTER_S = 5.0
+"""How long the store must have failed before that is an event: an election of its leader is none."""
+LOOK_EVERY_S = 1.0
+STORE = "store"
+"""Subject of events about it."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +72,8 @@ class Scribe:
         """Why the last call failed; empty when it did not."""
         self.full = False
         """Whether the last write was refused because the store's quota is used up."""
+        self._troubled_ns = 0
+        self._told_lost = False
 
     def read(self) -> None:
         """Start a linearizable read."""
@@ -132,17 +141,32 @@ class Scribe:
         if isinstance(error, StoreFull):
             if not self.full:
                 _log.error("store: %s", error)
+                self._journal.told(Event(kind=EventKind.STORE_FULL, subject=STORE))
             self.full = True
             return
         if not self.trouble or isinstance(error, StoreFatal):
             log = _log.error if isinstance(error, StoreFatal) else _log.warning
             log("store: %s", error)
+        if not self.trouble:
+            self._troubled_ns = boottime_ns()
         self.trouble = str(error)
 
     def _answered(self) -> None:
         if self.trouble:
             _log.info("store: it answers again")
         self.trouble = ""
+        if self._told_lost:
+            self._told_lost = False
+            self._journal.told(Event(kind=EventKind.STORE_BACK, subject=STORE))
+
+    async def tell_trouble(self) -> None:
+        """Tell of a store that has failed for long; for ever."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            lasting_ns = boottime_ns() - self._troubled_ns
+            if self.trouble and not self._told_lost and lasting_ns >= LOST_AFTER_S * NS_PER_S:
+                self._told_lost = True
+                self._journal.told(Event(kind=EventKind.STORE_LOST, subject=STORE, fields={"detail": self.trouble}))
 
     async def watch(self) -> None:
         """Tell the core whenever the store may have changed; for ever."""

@@ -72,6 +72,14 @@ class EventKind(StrEnum):
     QM_ADOPTED = "qm_adopted"
     OVERRIDE_CONFLICT = "override_conflict"
     OVERRIDE_ENDED = "override_ended"
+    STORE_LOST = "store_lost"
+    STORE_BACK = "store_back"
+    STORE_FULL = "store_full"
+    STANDBY_UNREADY = "standby_unready"
+    STANDBY_READY = "standby_ready"
+    SINK_FAILING = "sink_failing"
+    SINK_WORKING = "sink_working"
+    ALERT_TEST = "alert_test"
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -297,4 +305,32 @@ CATALOGUE: dict[EventKind, Entry] = {
     EventKind.OVERRIDE_ENDED: _entry(
         _I, "An override is over; `why` says how it came.", "Nothing to do, unless a conflict was told before it."
     ),
+    EventKind.STORE_LOST: _entry(
+        _W,
+        "This member's last calls to the store failed; what runs goes on, and nothing can be taken over through it.",
+        "See `detail`; a majority of the etcds must run and reach each other: docs/store.md.",
+        stored=False,
+    ),
+    EventKind.STORE_BACK: _entry(_I, "The store answers this member again.", _NOTHING, stored=False),
+    EventKind.STORE_FULL: _entry(
+        _C,
+        "The store refuses writes, because its quota is used up: nothing can be taken over or moved.",
+        "Make room: `standfast store make-room`, see docs/store.md.",
+        stored=False,
+    ),
+    EventKind.STANDBY_UNREADY: _entry(
+        _W,
+        "This member could not run the queue manager now if it had to.",
+        "See `detail`: a program, an option or the storage; `standfast check` on this member says more.",
+        stored=False,
+    ),
+    EventKind.STANDBY_READY: _entry(_I, "This member could run the queue manager again.", _NOTHING, stored=False),
+    EventKind.SINK_FAILING: _entry(
+        _W,
+        "This member could not deliver to the sink; what is to be delivered waits.",
+        "See `detail`; `standfast alert test SINK` tries it.",
+        stored=False,
+    ),
+    EventKind.SINK_WORKING: _entry(_I, "The sink takes events again.", _NOTHING, stored=False),
+    EventKind.ALERT_TEST: _entry(_I, "An operator tried whether alerts arrive.", _NOTHING, stored=False),
 }

@@ -19,6 +19,14 @@ from standfast.sim.flicker import Shape
 OUT_OF_REACH = frozenset(
     {
         EventKind.QM_STOP_STUCK,
+        EventKind.STORE_LOST,
+        EventKind.STORE_BACK,
+        EventKind.STORE_FULL,
+        EventKind.STANDBY_UNREADY,
+        EventKind.STANDBY_READY,
+        EventKind.SINK_FAILING,
+        EventKind.SINK_WORKING,
+        EventKind.ALERT_TEST,
         EventKind.STORE_RECOVERED,
         EventKind.STORE_RESTORED,
         EventKind.DISK_LINK_LOST,

@@ -17,11 +17,11 @@ from itertools import count
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
 from standfast.errors import StoreError, StoreFatal, StoreFull, StoreOutcomeUnknown
 from standfast.model.cluster import QueueManagerSpec
-from standfast.model.events import CATALOGUE, Event, Severity
+from standfast.model.events import CATALOGUE, Event
 from standfast.model.records import (
     ORDERS_KEY,
     SETTINGS_KEY,
@@ -34,6 +34,7 @@ from standfast.model.records import (
     SettingsRecord,
     Transaction,
 )
+from standfast.model.told import StoredEvent
 from standfast.model.view import View
 from standfast.ports import KeyChange, KeyValue
 
@@ -50,32 +51,6 @@ _ROOMS: dict[str, msgspec.json.Decoder[Any]] = {
 }
 """What is stored under a key, by its first part. Keys of the last two have one part, the others two."""
 _SINGLE = frozenset({ORDERS_KEY, SETTINGS_KEY})
-
-
-class StoredEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An event as the log holds it.
-
-    Attributes:
-        id: unique; equal ids are the same event, however often it is delivered.
-        time: wall clock of the member that tells it, ISO 8601, UTC, milliseconds.
-        member: that tells it.
-        severity: from the catalogue of the version that told it.
-        kind: an EventKind by its value; a word that this version does not know is kept as it is.
-        subject: the member or queue manager that it is about.
-        fields: details by name.
-        revision: of the transaction that it tells of; 0 while it is being written.
-        order: among the events of that transaction, from 0.
-    """
-
-    id: str
-    time: str
-    member: str
-    severity: Severity
-    kind: str
-    subject: str
-    fields: dict[str, str | int | float | bool | None] = {}
-    revision: int = 0
-    order: int = 0
 
 
 _EVENT = msgspec.json.Decoder(StoredEvent)

@@ -7,6 +7,7 @@ import pytest
 
 from standfast.member.fitness import Fitness
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.model.events import Event, EventKind
 from standfast.model.view import View
 from standfast.ports import Place, Remark
 from standfast.quorum import signals as sig
@@ -92,6 +93,7 @@ async def test_what_a_driver_finds_in_the_way_counts_at_once_and_a_good_look_for
     spec = QueueManagerSpec(name="q", kind="examined", port=1, storage=StorageSpec(path=str(tmp_path)))
     members = (MemberSpec(name="a", role=Role.DATA, addresses=("127.0.0.1",)),)
     given: list[sig.Input] = []
+    told: list[Event] = []
     fitness = Fitness(
         Cluster(name="c", id="1", members=members, queue_managers=(spec,)),
         lambda spec: Place(name=spec.name, data_dir=tmp_path, run_dir=tmp_path, address="127.0.0.1", port=1),
@@ -99,12 +101,14 @@ async def test_what_a_driver_finds_in_the_way_counts_at_once_and_a_good_look_for
         given.append,
         Notices(),  # type: ignore[arg-type]
         hindrance=lambda: "",
+        told=told.append,
     )
     looking = asyncio.create_task(fitness.run())
     await until(lambda: given[-1:] == [sig.FitnessChanged(("q",))])
     del found.remarks[0]
     fitness.look_again()
     await until(lambda: given[-1] == sig.FitnessChanged(()))
+    assert [event.kind for event in told] == [EventKind.STANDBY_UNREADY, EventKind.STANDBY_READY]
     times = found.times
     for _ in range(5):
         fitness.look_again()

@@ -1,0 +1,1 @@
+"""Events on their way out: how they are written, and the sinks that take them."""
