@@ -35,6 +35,14 @@ VERDICTS: dict[Verdict, Ending] = {
         Refused,
         "That member lost its next hop and another one has its own: it would hand over at once. Mend its network.",
     ),
+    Verdict.TARGET_OUTDATED: Ending(
+        Refused,
+        "That member's copy of the data is outdated: it can when it has resynchronised. See `standfast status`.",
+    ),
+    Verdict.NOT_THE_OWNER: Ending(
+        Refused, "Only the member that owns the queue manager may say that, and this one does not own it."
+    ),
+    Verdict.OWN_COPY: Ending(UsageError, "An owner's own copy is the newest: name another member."),
     Verdict.FROZEN: Ending(Refused, "The cluster is frozen: `standfast thaw` first, when the work is done."),
     Verdict.CHANGED_MEANWHILE: Ending(
         Refused,

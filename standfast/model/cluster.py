@@ -80,6 +80,10 @@ class Failback(StrEnum):
     WINDOW = "window"  # likewise, but only within failback_window
 
 
+REPLICATED = frozenset({"drbd"})
+"""Kinds of storage of which each data member has a copy of its own."""
+
+
 class StorageSpec(Struct, frozen=True, kw_only=True):
     """Where a queue manager keeps its data.
 
@@ -92,6 +96,11 @@ class StorageSpec(Struct, frozen=True, kw_only=True):
     kind: str = "directory"
     path: str
     mount: bool = False
+
+    @property
+    def replicated(self) -> bool:
+        """Whether each data member has a copy of its own, which may lack what the owner wrote."""
+        return self.kind in REPLICATED
 
 
 class QueueManagerSpec(Struct, frozen=True, kw_only=True):

@@ -64,6 +64,8 @@ class EventKind(StrEnum):
     HOP_LOST = "hop_lost"
     HOP_FOUND = "hop_found"
     QM_STOP_STUCK = "qm_stop_stuck"
+    COPY_OUTDATED = "copy_outdated"
+    COPY_CURRENT = "copy_current"
     NAMESAKE = "namesake"
     STORE_RESTORED = "store_restored"
     STORE_RECOVERED = "store_recovered"
@@ -265,6 +267,14 @@ CATALOGUE: dict[EventKind, Entry] = {
         "A queue manager could not be killed within its budget.",
         "Look for a hung disk or mount; reset the machine if it stays.",
         stored=False,
+    ),
+    EventKind.COPY_OUTDATED: _entry(
+        _W,
+        "The owner lost its replica on `member` and writes on without it: the queue manager can not start there now.",
+        "Mend that machine or the link between them; it resynchronises by itself.",
+    ),
+    EventKind.COPY_CURRENT: _entry(
+        _I, "The replica on `member` has all data again: the queue manager may start there.", _NOTHING
     ),
     EventKind.NAMESAKE: _entry(
         _C, "Another machine joined under this member's name.", "Give each member its own name.", stored=False

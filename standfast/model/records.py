@@ -133,6 +133,8 @@ class Assignment(Struct, frozen=True, kw_only=True):
         target: member to which the owner shall hand it over, or None.
         failed_on: members that could not start it since an operator last moved it or it last ran.
         shunned: members that failed to run it since an operator last moved it: it does not fall back to them.
+        outdated: members whose copy of its data may lack what an owner wrote, so that it must not start there; changed
+            by the owner alone, see quorum/copies.py. Always empty for storage that all members share.
         told: how many events its owner has told of it under this epoch: after a transaction of unknown outcome the
             owner sees by it what it has told, and tells nothing twice.
         reason: why it is where it is, a short word.
@@ -148,6 +150,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
     told: int = 0
     reason: str = ""
     shunned: tuple[str, ...] = ()
+    outdated: tuple[str, ...] = ()
 
 
 class Orders(Struct, frozen=True, kw_only=True):

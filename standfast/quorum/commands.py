@@ -75,7 +75,24 @@ class EndOverride(Struct, frozen=True):
     member: str
 
 
-Order = Move | Drain | Clear | Freeze | Configure | Change | LeaveCluster | GrantOverride | EndOverride
+class Outdate(Struct, frozen=True):
+    """The copy on `member` will lack what the owner, which orders this, writes from now on."""
+
+    qm: str
+    member: str
+
+
+class Refresh(Struct, frozen=True):
+    """The copy on `member` was seen to have all data again, after the assignment had this revision."""
+
+    qm: str
+    member: str
+    revision: int
+
+
+CopyOrder = Outdate | Refresh
+"""Given by the storage of the member itself, not by operators."""
+Order = Move | Drain | Clear | Freeze | Configure | Change | LeaveCluster | GrantOverride | EndOverride | CopyOrder
 
 
 class Verdict(StrEnum):
@@ -114,3 +131,6 @@ class Verdict(StrEnum):
     NO_MAJORITY_THEN = "no_majority_then"
     TOO_FEW_MEMBERS = "too_few_members"
     TARGET_WITHOUT_HOP = "target_without_hop"
+    TARGET_OUTDATED = "target_outdated"
+    NOT_THE_OWNER = "not_the_owner"
+    OWN_COPY = "own_copy"

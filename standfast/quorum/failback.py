@@ -43,6 +43,6 @@ def _better(spec: QueueManagerSpec, a: Assignment, among: dict[str, Candidate]) 
         if name == a.owner:
             return ""
         candidate = among.get(name)
-        if candidate is not None and candidate.sound and spec.name not in candidate.unfit and name not in a.shunned:
+        if candidate is not None and candidate.sound and candidate.takes(a) and name not in a.shunned:
             return name
     return ""

@@ -204,7 +204,7 @@ class Keeper:
 
     def _target_able(self, a: Assignment, s: Standing) -> bool:
         candidate = s.candidates.get(a.target or "")
-        if candidate is None or candidate.name == self._me or a.qm in candidate.unfit:
+        if candidate is None or candidate.name == self._me or not candidate.takes(a):
             return False
         return a.reason != HOP_LOST or candidate.hop is not Hop.LOST
 

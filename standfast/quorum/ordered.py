@@ -27,6 +27,7 @@ from standfast.model.records import GONE, Assignment, MemberState, Phase, Transa
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
 from standfast.quorum.adoption import Adoption
+from standfast.quorum.copies import adopted
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.keeper import Keeper
 from standfast.quorum.lease import Lease
@@ -301,7 +302,8 @@ class Ordered:
     def _adopt(self, part: Part, kept: Kept[Assignment], view: View) -> Transaction:
         run = self._keeper.runs.get(part.spec.name)
         serving = run is not None and run.state is RunState.SERVING
-        return tx.adopt(kept, view.members[self._me], part.epoch, serving=serving)
+        taken = Kept(adopted(kept.record, part.spec, self._rules.cluster, self._me), kept.revision)
+        return tx.adopt(taken, view.members[self._me], part.epoch, serving=serving)
 
 
 __all__ = ["Ordered", "Organs"]

@@ -5,7 +5,7 @@ from msgspec import structs
 from standfast.model.cluster import Cluster, Role
 from standfast.model.events import EventKind
 from standfast.model.messages import Hop
-from standfast.model.records import BALLOT, Outcome, Transaction
+from standfast.model.records import BALLOT, Assignment, Outcome, Transaction
 from standfast.model.view import View
 from standfast.quorum import transactions as tx
 from standfast.quorum.failback import BY_HAND
@@ -54,19 +54,29 @@ def _move(
         return Verdict.OVERRIDDEN
     if view.specs[order.qm].record.halted:
         return Verdict.HALTED
-    candidate = candidates.get(order.to)
-    if candidate is None or order.qm in candidate.unfit:
-        return Verdict.TARGET_NOT_ELIGIBLE
-    if candidate.quarantined:
-        return Verdict.TARGET_QUARANTINED
-    if candidate.hop is Hop.LOST and any(c.reached for c in candidates.values() if order.qm not in c.unfit):
-        return Verdict.TARGET_WITHOUT_HOP
+    hindrance = _hindrance(order, kept.record, candidates)
+    if hindrance is not None:
+        return hindrance
     cleared = structs.replace(kept, record=structs.replace(kept.record, failed_on=(), shunned=()))
     if view.orphaned(kept.record):
         return tx.assign(overrides.raised(cleared), view.members[order.to], BY_HAND)
     if kept.record.owner == order.to:
         return Verdict.ALREADY_THERE
     return tx.aim(cleared, order.to, BY_HAND)
+
+
+def _hindrance(order: Move, a: Assignment, candidates: dict[str, Candidate]) -> Verdict | None:
+    """What is in the way of the target; None when it can take it."""
+    if order.to in a.outdated:
+        return Verdict.TARGET_OUTDATED
+    candidate = candidates.get(order.to)
+    if candidate is None or order.qm in candidate.unfit:
+        return Verdict.TARGET_NOT_ELIGIBLE
+    if candidate.quarantined:
+        return Verdict.TARGET_QUARANTINED
+    if candidate.hop is Hop.LOST and any(c.reached for c in candidates.values() if c.takes(a)):
+        return Verdict.TARGET_WITHOUT_HOP
+    return None
 
 
 def _drain(order: Drain, cluster: Cluster, view: View) -> Transaction | Verdict:

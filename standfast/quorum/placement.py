@@ -35,6 +35,10 @@ class Candidate:
         self.hop = hop
         self.load = 0
 
+    def takes(self, assignment: Assignment) -> bool:
+        """Whether it could start this queue manager: its checks pass, and its copy of the data is current."""
+        return assignment.qm not in self.unfit and self.name not in assignment.outdated
+
     @property
     def sound(self) -> bool:
         """Whether nothing speaks against it, so that something may even be moved there without need."""
@@ -112,9 +116,7 @@ def place(
 ) -> Candidate | None:
     """The best candidate for one queue manager, or None. The caller raises its load when it uses the answer."""
     able = [
-        c
-        for c in among.values()
-        if c.name != without and spec.name not in c.unfit and c.name not in assignment.failed_on
+        c for c in among.values() if c.name != without and c.takes(assignment) and c.name not in assignment.failed_on
     ]
     if not able:
         return None

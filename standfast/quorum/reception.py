@@ -8,7 +8,9 @@ from standfast.model.events import Event, EventKind
 from standfast.model.override import Ending, Stance
 from standfast.model.records import Outcome, Transaction
 from standfast.model.view import View
+from standfast.quorum.commands import CopyOrder, Outdate
 from standfast.quorum.configuration import configuration
+from standfast.quorum.copies import change_of_copies
 from standfast.quorum.granting import Granting
 from standfast.quorum.ordered import Ordered, Organs
 from standfast.quorum.orders import transaction_for
@@ -80,10 +82,14 @@ class Reception:
             yield Answer(ticket, verdict)
         elif isinstance(order, EndOverride):
             yield from self._end(ticket, order.member, now_ns)
+        elif isinstance(order, Outdate) and self._ordered.in_force:
+            yield Answer(ticket, Verdict.DONE)  # there is no store to say it to; `data_currency` was told as bypassed
         else:
             kind = "order"
             if isinstance(order, Configure):
                 kind, result = "configure", configuration(order, self._rules.cluster, view, self._overrides)
+            elif isinstance(order, CopyOrder):
+                result = change_of_copies(order, self._rules.cluster, view, self._membership)
             elif isinstance(order, Change):
                 kind, result = "members", self._change_of_voters(order, view, now_ns)
             else:

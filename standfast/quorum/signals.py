@@ -25,6 +25,8 @@ from standfast.quorum.commands import (
     LeaveCluster,
     Move,
     Order,
+    Outdate,
+    Refresh,
     Verdict,
 )
 
@@ -313,5 +315,7 @@ __all__ = [
     "LeaveCluster",
     "Move",
     "Order",
+    "Outdate",
+    "Refresh",
     "Verdict",
 ]

@@ -122,7 +122,7 @@ class Umpire:
             data=data,
             able=able,
             checks=able and candidates[name].reached,
-            current=len(view.specs) - len(unfit) if data and ALL not in unfit else 0,
+            current=_startable(view, name, unfit) if data else 0,
             runs=sum(not view.orphaned(k.record) and k.record.owner == name for k in view.assignments.values()),
             priority=spec.priority,
         )
@@ -138,3 +138,9 @@ class Umpire:
     def _verdict(self, kept: Kept[MemberRecord], loss: Loss, circle: list[Kept[MemberRecord]]) -> Transaction:
         evictions = self._calm.evictions(kept.record)
         return verdict(kept, self._rules, Grounds.TORN, loss.by, evictions, lost_to=loss.to, staying=circle)
+
+
+def _startable(view: View, name: str, unfit: tuple[str, ...]) -> int:
+    """How many queue managers it could start on current data."""
+    lacking = {qm for qm, kept in view.assignments.items() if name in kept.record.outdated}
+    return 0 if ALL in unfit else len({*view.specs} - {*unfit} - lacking)

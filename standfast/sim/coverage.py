@@ -34,11 +34,13 @@ OUT_OF_REACH = frozenset(
         EventKind.WATCHDOG_READY,
         EventKind.WATCHDOG_MISSING,
         EventKind.WATCHDOG_RESET,
+        EventKind.COPY_OUTDATED,
+        EventKind.COPY_CURRENT,
     }
 )
 """A process that outlives SIGKILL: against the assumption under which the lease's end is promised. A restore: no member
 runs while it is done. The watchdog: a device of the machine, which these machines have not.
-How the shared disk does: the matter of its link."""
+How the shared disk does: the matter of its link. Copies of replicated data: runs of their own, see replicas.py."""
 BEYOND_THREE = frozenset({Rung.MAJORITY, Rung.CIRCLE})
 """Rungs that never decide a lost link of three members: of those who hear a majority all circles are equally large."""
 ASKED_WRONGLY = frozenset(
@@ -54,6 +56,9 @@ ASKED_WRONGLY = frozenset(
         Verdict.TOO_MANY_CHANGES,
         Verdict.ALREADY_A_MEMBER,
         Verdict.ADDRESS_TAKEN,
+        Verdict.TARGET_OUTDATED,
+        Verdict.NOT_THE_OWNER,
+        Verdict.OWN_COPY,
     }
 )
 """Refusals of orders that make no sense, or stand behind another one that comes first here; tests cover them."""

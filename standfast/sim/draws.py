@@ -5,6 +5,7 @@ the others.
 """
 
 import random
+from collections.abc import Iterator
 from enum import StrEnum
 
 from msgspec import Struct, field, structs
@@ -75,6 +76,14 @@ class Draws(Struct, kw_only=True):
     temper: Temper = field(default_factory=Temper)
     manners: Manners = field(default_factory=Manners)
     clears: float = 0.0
+
+    def told(self) -> Iterator[str]:
+        """The most of it, a line each."""
+        yield f"mood {self.mood}, {self.cluster.timing}"
+        yield f"{self.habits}"
+        yield f"{self.temper}"
+        yield f"{self.manners}"
+        yield "clocks " + ", ".join(f"{name} {skew:+.4f}" for name, skew in self.skews.items())
 
 
 MIXES = {3: (2,), 5: (3, 3, 2, 4), 7: (4, 4, 2, 3, 5)}

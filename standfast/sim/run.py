@@ -18,6 +18,7 @@ from standfast.sim.flicker import Flicker
 from standfast.sim.machine import Machine
 from standfast.sim.network import Habits, Network
 from standfast.sim.promises import Promises
+from standfast.sim.replicas import Replicas, replicated
 from standfast.sim.store import Store, Temper
 from standfast.sim.surroundings import Surroundings
 from standfast.sim.warden import Manners
@@ -71,9 +72,9 @@ class Outcome(Struct, kw_only=True):
 
 
 class Stage:
-    """A cluster in a world: what a run, or a scenario, plays on."""
+    """A cluster in a world: what a run, or a scenario, plays on; `copies`: its data are replicated, not shared."""
 
-    def __init__(self, world: World, draws: Draws) -> None:
+    def __init__(self, world: World, draws: Draws, *, copies: bool = False) -> None:
         self.world = world
         self.draws = draws
         self.cluster = draws.cluster
@@ -92,7 +93,8 @@ class Stage:
         aims = Aims(self.faults, draws.aims)
         around.clears = draws.clears
         around.interferer = aims
-        around.watcher = self.promises
+        self.replicas = Replicas(world, self.cluster, self.network, self.machines, self.promises) if copies else None
+        around.watcher = self.replicas or self.promises
         around.answered = self._answered
         self.store.aim = aims.committed
         self.answers: dict[int, sig.Verdict] = {}
@@ -125,6 +127,8 @@ class Stage:
 
     def _answered(self, answer: sig.Answer) -> None:
         self.answers[answer.ticket] = answer.verdict
+        if self.replicas is not None:
+            self.replicas.answered(answer)
 
     def states(self) -> Iterator[str]:
         """What everybody knows now, a line each."""
@@ -165,7 +169,7 @@ class Stage:
         home = [m for m in self.machines if m.id == m.name and m.name in {v.name for v in voters.members}]
         known = [m.name for m in home if not self.faults.foreign(m)]
         data = [m.name for m in home if voters.member(m.name).role is Role.DATA]
-        core = {rng.choice([name for name in data if name in known] or data)}
+        core = self._startable(rng.choice([name for name in data if name in known] or data), data)
         rest = [name for name in known if name not in core]
         rng.shuffle(rest)
         # One whose name another machine has now joins when the others have evicted that one: it does not count there.
@@ -209,6 +213,10 @@ class Stage:
                 self._mend(machine, voters.member(machine.name))
         world.say("fault", "healed: " + " ".join(sorted(well)))
         return well
+
+    def _startable(self, one: str, data: list[str]) -> set[str]:
+        """That one, and whoever else is needed for everything to start."""
+        return {one} if self.replicas is None else {one} | self.replicas.needed({one}, data)
 
     def _mend(self, machine: Machine, spec: MemberSpec) -> None:
         if machine.file.member(machine.name) != spec:
@@ -309,11 +317,13 @@ class Stage:
                 faults.order(sig.Move(qm, self.world.rng.choice(data).name), by)
 
 
-def simulate(seed: int, members: int, minutes: float, timing: Timing | None = None, *, tell: bool = False) -> Outcome:
-    """One run from its seed; what it finds is in the outcome."""
+def simulate(
+    seed: int, members: int, minutes: float, timing: Timing | None = None, *, tell: bool = False, copies: bool = False
+) -> Outcome:
+    """One run from its seed; what it finds is in the outcome. `copies`: data are replicated, not shared."""
     draws = draw(random.Random(f"{seed}/{members}"), members, timing)
     world = World(f"{seed}/{members}/run", tell=tell)
-    stage = Stage(world, draws)
+    stage = Stage(world, replicated(draws) if copies else draws, copies=copies)
     world.coverage[f"mood: {draws.mood}"] += 1
     data = sum(member.role is Role.DATA for member in draws.cluster.members)
     world.coverage[f"mix: {data}+{members - data}"] += 1
@@ -333,14 +343,6 @@ def simulate(seed: int, members: int, minutes: float, timing: Timing | None = No
         outcome.broken, outcome.how = broken.promise, broken.how
     outcome.simulated_s = world.now_ns / NS_PER_S
     if tell:
-        outcome.setting = list(_setting(draws))
+        outcome.setting = list(draws.told())
         outcome.states = list(stage.states())
     return outcome
-
-
-def _setting(draws: Draws) -> Iterator[str]:
-    yield f"mood {draws.mood}, {draws.cluster.timing}"
-    yield f"{draws.habits}"
-    yield f"{draws.temper}"
-    yield f"{draws.manners}"
-    yield "clocks " + ", ".join(f"{name} {skew:+.4f}" for name, skew in draws.skews.items())

@@ -51,7 +51,7 @@ class NoChance(random.Random):
 class Play(Stage):
     """`a`, `b` (and `c`) may run `q0`, and prefer it in that order; `w` (and `v`) are witnesses.
 
-    `policy`: of the cluster; `spec`: what differs in the queue managers.
+    `policy`: of the cluster; `copies`: each has a copy of the data; `spec`: what differs in the queue managers.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Play(Stage):
         *,
         disk: str = "none",
         policy: Policy | None = None,
+        copies: bool = False,
         **spec: Any,
     ) -> None:
         cluster = with_disk(cluster_of(members, TIMING, queue_managers), disk)
@@ -72,7 +73,7 @@ class Play(Stage):
             temper=Temper(latency_ns=1 * NS_PER_MS, deadline_ns=400 * NS_PER_MS),
             manners=Manners(ready_ns=(50 * NS_PER_MS,) * 2, stop_ns=(20 * NS_PER_MS,) * 2),
         )
-        super().__init__(World(NoChance(), tell=True), draws)
+        super().__init__(World(NoChance(), tell=True), draws, copies=copies)
         self.name = name
         self._began_ns = 0
 

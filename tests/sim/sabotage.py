@@ -13,9 +13,10 @@ HUNT = """
 import sys
 from standfast.sim.run import simulate
 members, minutes, first, seeds = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+copies = {"copies": True} if sys.argv[5] == "copies" else {}
 for seed in range(first, first + seeds):
     try:
-        found = simulate(seed, members, minutes)
+        found = simulate(seed, members, minutes, **copies)
     except Exception as error:
         print(seed, "crash: " + repr(error), flush=True)
         break
@@ -34,13 +35,17 @@ class Edit(NamedTuple):
 
 
 class Sabotage(NamedTuple):
-    """One planted bug: a single edit, or a pair where a second guard would hide the first."""
+    """One planted bug: a single edit, or a pair where a second guard would hide the first.
+
+    `copies`: it shows only where data are replicated.
+    """
 
     name: str
     edits: tuple[Edit, ...]
     members: int = 3
     minutes: float = 1.0
     why_pair: str = ""
+    copies: bool = False
 
 
 class Find(NamedTuple):
@@ -71,6 +76,7 @@ def hunt(folder: Path, sabotage: Sabotage, seeds: int, first: int = 0) -> Find |
     """The first seed in which the simulator sees a promise broken."""
     copy_package(folder, sabotage.edits)
     arguments = [str(sabotage.members), str(sabotage.minutes), str(first), str(seeds)]
+    arguments.append("copies" if sabotage.copies else "shared")
     done = subprocess.run(
         [sys.executable, "-c", HUNT, *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=600
     )
