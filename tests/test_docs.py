@@ -13,6 +13,7 @@ import pytest
 
 from standfast.cli.main import main
 from tests.sim.sabotage import SABOTAGES
+from tests.sim.sabotage_copies import OF_COPIES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -112,7 +113,7 @@ def test_every_dependency_is_explained():
 
 def test_the_proof_names_every_planted_bug_and_no_other():
     flat = " ".join(PROTOCOL.split())
-    assert set(re.findall(r'[Ss]abotage "([^"]+)"', flat)) == {sabotage.name for sabotage in SABOTAGES}
+    assert set(re.findall(r'[Ss]abotage "([^"]+)"', flat)) == {sabotage.name for sabotage in (*SABOTAGES, *OF_COPIES)}
 
 
 def test_the_code_that_the_proof_names_is_there():

@@ -7,57 +7,12 @@ from pathlib import Path
 import pytest
 
 from standfast.sim.run import simulate
-from tests.sim.sabotage import Edit, Sabotage, hunt
+from tests.sim.sabotage import Sabotage, hunt
+from tests.sim.sabotage_copies import OF_COPIES
 
 SEEDS = 60
-PLANTED = (
-    Sabotage(
-        "an outdated copy is eligible",
-        (
-            Edit(
-                "quorum/placement.py",
-                "assignment.qm not in self.unfit and self.name not in assignment.outdated",
-                "assignment.qm not in self.unfit",
-            ),
-        ),
-        copies=True,
-    ),
-    Sabotage(
-        "writes go on before the store was asked",
-        (
-            Edit(
-                "quorum/reception.py",
-                "isinstance(order, Outdate) and self._ordered.in_force",
-                "isinstance(order, Outdate)",
-            ),
-        ),
-        copies=True,
-    ),
-    Sabotage(
-        "a copy counts as current by an old look",
-        (Edit("quorum/copies.py", "if order.revision != kept.revision:", "if False:"),),
-        copies=True,
-    ),
-    Sabotage(
-        "a copy that is outdated already is not said to be so again",
-        (
-            Edit(
-                "quorum/copies.py",
-                "    if isinstance(order, Refresh):\n",
-                "    if isinstance(order, Outdate) and order.member in a.outdated:\n        return Verdict.DONE\n"
-                "    if isinstance(order, Refresh):\n",
-            ),
-        ),
-        copies=True,
-    ),
-    Sabotage(
-        "who is no owner any more says what is outdated",
-        (Edit("quorum/copies.py", "(a.owner, a.incarnation) != (mine.me, mine.incarnation)", "a.owner is None"),),
-        copies=True,
-    ),
-)
 LONG_HUNTS = frozenset({"who is no owner any more says what is outdated"})
-HUNTED = [s for s in PLANTED if s.name not in LONG_HUNTS or os.environ.get("STANDFAST_HUNT") == "all"]
+HUNTED = [s for s in OF_COPIES if s.name not in LONG_HUNTS or os.environ.get("STANDFAST_HUNT") == "all"]
 
 
 def test_promises_hold_where_data_are_replicated_and_every_rule_is_exercised():
