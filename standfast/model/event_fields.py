@@ -52,6 +52,7 @@ FIELDS: dict[str, Field] = {
     "change": Field(_T, "what changed, from what to what"),
     "claim_ms": Field(_F, "from its owner's knowing that it is the owner to the launch, in milliseconds"),
     "code": Field(_T, "how it ended, or why it was not started: see the tables of codes"),
+    "copy": Field(_T, "the member whose copy of the data it is"),
     "decided_by": Field(_T, "the rung of the comparison that decided"),
     "detail": Field(_T, "what was found"),
     "device": Field(_T, "the watchdog's device"),
@@ -163,6 +164,8 @@ CARRIED: dict[EventKind, Carried] = {
     EventKind.SINK_FAILING: _carries(62, "detail"),
     EventKind.SINK_WORKING: _carries(63),
     EventKind.ALERT_TEST: _carries(64, "by"),
+    EventKind.COPY_OUTDATED: _carries(65, "copy epoch owner"),
+    EventKind.COPY_CURRENT: _carries(66, "copy epoch owner"),
 }
 
 _HOLDS: dict[FieldType, tuple[type, ...]] = {_T: (str,), _N: (int,), _F: (int, float), _Y: (bool,)}

@@ -270,12 +270,10 @@ CATALOGUE: dict[EventKind, Entry] = {
     ),
     EventKind.COPY_OUTDATED: _entry(
         _W,
-        "The owner lost its replica on `member` and writes on without it: the queue manager can not start there now.",
+        "The owner lost the `copy` of its data on that member and writes on: the queue manager can not start there now.",
         "Mend that machine or the link between them; it resynchronises by itself.",
     ),
-    EventKind.COPY_CURRENT: _entry(
-        _I, "The replica on `member` has all data again: the queue manager may start there.", _NOTHING
-    ),
+    EventKind.COPY_CURRENT: _entry(_I, "That `copy` has all data again: the queue manager may start there.", _NOTHING),
     EventKind.NAMESAKE: _entry(
         _C, "Another machine joined under this member's name.", "Give each member its own name.", stored=False
     ),

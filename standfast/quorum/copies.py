@@ -60,7 +60,7 @@ def _transaction(kept: Kept[Assignment], order: CopyOrder, guards: tuple[Guard, 
     event = Event(
         kind=EventKind.COPY_OUTDATED if marks else EventKind.COPY_CURRENT,
         subject=a.qm,
-        fields={"member": order.member, "epoch": a.epoch, "owner": a.owner},
+        fields={"copy": order.member, "epoch": a.epoch, "owner": a.owner},
     )
     return Transaction(guards=guards, puts=(Put(assignment_key(a.qm), changed),), events=(event,))
 
