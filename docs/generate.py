@@ -1,6 +1,6 @@
 """Fills the generated parts of the documents from the code. Run it as `python docs/generate.py`.
 
-Writes whole files, too: the MIB and the schema of events. A generated part of a document stands
+Writes whole files, too: the MIB, the schema of events, the description of the API. A generated part of a document stands
 between `<!-- generated: NAME -->` and `<!-- end -->`. A test compares all of them.
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from standfast.alerts import mib
 from standfast.alerts.schema import schema
+from standfast.api import openapi
 from standfast.cli.explain import ends_markdown, events_markdown, refusals_markdown
 from standfast.managers.ibmmq_words import STATUSES, STRMQM
 from standfast.managers.ocf_agent import CODES, SERVES, STARTED, STOPPED
@@ -95,6 +96,7 @@ def event_schema() -> str:
 FILES: dict[str, Callable[[], str]] = {
     "deploy/snmp/STANDFAST-MIB.txt": mib.module,
     "deploy/events.schema.json": event_schema,
+    "docs/openapi.json": openapi.text,
 }
 """Files made as a whole, by their path below the root."""
 

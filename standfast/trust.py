@@ -142,6 +142,17 @@ def ssl_server_context(folder: Path) -> ssl.SSLContext:
     return context
 
 
+def ssl_guest_context(folder: Path) -> ssl.SSLContext:
+    """To be spoken to by people and programs: a certificate is asked for and checked, but need not be there.
+
+    `folder` is the member's own; raises KeyFileError when a file is missing, broken or readable by others.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    _load(context, folder)
+    return context
+
+
 # ---------------------------------------------------------------- loading
 
 

@@ -20,12 +20,13 @@ LEVELS = (
     {"model"},
     {"quorum"},
     {"ports", "disposable"},
-    {"trust", "clusterfile"},
+    {"trust", "tokens", "clusterfile"},
     {"links", "stores", "managers", "storage", "endpoints", "alerts"},
     {"member"},
     {"lab", "sim"},
     {"drill"},
     {"cli"},
+    {"api"},
     {"__main__"},
 )
 """From the ground up. A room uses what is below it, and nothing beside it."""

@@ -10,7 +10,7 @@ from standfast.cli.examples import example
 from standfast.cli.run import TRUST
 from standfast.clusterfile import read, template
 from standfast.errors import UsageError
-from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.model.cluster import API_PORT, Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
 from standfast.model.timing import DEFAULT_PROFILE, PROFILES
 
 CLUSTER_FILE = "cluster.toml"
@@ -83,8 +83,8 @@ def init(
 
     The number of members must be odd. Give two addresses to a member that has two networks.
     """
-    members = [MemberSpec(name=n, role=Role.DATA, addresses=a) for n, a in data]
-    members += [MemberSpec(name=n, role=Role.WITNESS, addresses=a) for n, a in witness]
+    members = [MemberSpec(name=n, role=Role.DATA, addresses=a, api_port=API_PORT) for n, a in data]
+    members += [MemberSpec(name=n, role=Role.WITNESS, addresses=a, api_port=API_PORT) for n, a in witness]
     text = template(name, uuid.uuid4().hex, members, queue_managers, profile)
     reading = read(text.encode())
     if reading.cluster is None:

@@ -43,7 +43,16 @@ def up(*, directory: Path, profile: str, data: int, witnesses: int, kind: str, p
     if not (directory / CLUSTER_FILE).exists():
         names = [chr(ord("a") + number) for number in range(data)]
         voters = ["w" if witnesses == 1 else f"w{number}" for number in range(1, witnesses + 1)]
-        plan(directory, data=names, witnesses=voters, kind=kind, port=port, profile=profile, namespaces=namespaces)
+        plan(
+            directory,
+            data=names,
+            witnesses=voters,
+            kind=kind,
+            port=port,
+            profile=profile,
+            namespaces=namespaces,
+            api=True,
+        )
     found = Lab(directory)
     found.up()
     out = console()

@@ -188,6 +188,8 @@ def _ports(cluster: Cluster, member: MemberSpec) -> Iterator[Finding]:
     first = member.addresses[0]
     wanted = [(address, member.heartbeat_port, socket.SOCK_DGRAM, "heartbeats") for address in member.addresses]
     wanted.append((first, member.health_port, socket.SOCK_STREAM, "health"))
+    if member.api_port:
+        wanted.append((first, member.api_port, socket.SOCK_STREAM, "the API"))
     if not cluster.store.endpoints:
         wanted.append((first, member.store_client_port, socket.SOCK_STREAM, "etcd"))
         wanted.append((first, member.store_peer_port, socket.SOCK_STREAM, "etcd peers"))

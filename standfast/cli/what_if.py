@@ -133,7 +133,7 @@ def _told(taken: Snapshot, supposed: Supposition, prospect: Prospect, width: int
     """The whole answer, line by line."""
     known = f"cluster {taken.cluster.name}, as {taken.taken_by} knew it at {moment(taken.at_unix_ms)}"
     yield from hanging("What if", f"{question(supposed)}: {known}", width, "bold")
-    for level, sentence in _cautions(taken, prospect):
+    for level, sentence in cautions(taken, prospect):
         yield from hanging(level, sentence, width, STYLES[level])
     told = list(paragraphs(prospect.story, supposed.lose))
     for at_ms, sentence in told:
@@ -151,7 +151,7 @@ def _told(taken: Snapshot, supposed: Supposition, prospect: Prospect, width: int
     yield from (f"  losing {reason.subject}: {FURTHER[reason.cost]}" for reason in prospect.weak_points)
 
 
-def _cautions(taken: Snapshot, prospect: Prospect) -> Iterator[tuple[Level, str]]:
+def cautions(taken: Snapshot, prospect: Prospect) -> Iterator[tuple[Level, str]]:
     """What to know before believing it."""
     if not taken.store_reachable:
         yield Level.WARNING, f"{taken.taken_by} did not reach the store: what it knows of owners may be old."

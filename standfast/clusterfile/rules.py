@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from standfast.clusterfile import queue_managers
 from standfast.clusterfile.places import Fault, Path, Problem
-from standfast.clusterfile.words import TCP_PORTS, name, port
+from standfast.clusterfile.words import OPTIONAL_PORTS, TCP_PORTS, name, port
 from standfast.model.cluster import NO_DISK, Cluster, MemberSpec, Policy, Role, WatchdogMode
 from standfast.model.watchdog import uncovered
 
@@ -138,7 +138,8 @@ def _member(path: Path, member: MemberSpec) -> Iterator[Problem]:
     if member.client_address:
         yield from _address((*path, "client_address"), member.client_address)
     for key in _PORTS:
-        yield from port((*path, key), getattr(member, key))
+        if getattr(member, key) or key not in OPTIONAL_PORTS:
+            yield from port((*path, key), getattr(member, key))
     if abs(member.priority) > MAX_PRIORITY:
         yield Problem(
             Fault.BAD_VALUE,

@@ -27,6 +27,7 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "store_client_port": "TCP, members to its etcd.",
         "store_peer_port": "TCP, etcd to etcd.",
         "health_port": "TCP, health URLs for load balancers.",
+        "api_port": "TCP, the REST API and its page in the browser, on the first address (TLS); 0: none.",
         "watchdog": 'The kernel\'s watchdog resets the machine when its lease ends and something still runs: "off", '
         '"automatic" (where it can be used) or "required" (runs nothing without it). See docs/watchdog.md.',
         "watchdog_device": "The device for it.",

@@ -7,8 +7,10 @@ from standfast.clusterfile.places import Fault, Path, Problem
 
 MAX_NAME = 63
 MAX_PORT = 65_535
-TCP_PORTS = ("store_client_port", "store_peer_port", "health_port")
+TCP_PORTS = ("store_client_port", "store_peer_port", "health_port", "api_port")
 """Of a member, on its first address."""
+OPTIONAL_PORTS = frozenset({"api_port"})
+"""Those of them that may be 0: nothing listens then."""
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\Z")
 

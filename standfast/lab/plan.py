@@ -10,7 +10,7 @@ from typing import Any
 from standfast.clusterfile import load, template
 from standfast.errors import MachineError
 from standfast.lab import network
-from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.model.cluster import API_PORT, Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
 from standfast.trust import write_trust
 
 CLUSTER_FILE = "cluster.toml"
@@ -37,7 +37,7 @@ def free_net(members: int, *ports: int) -> str:
 
 def _free(address: str, *more: int) -> bool:
     used = MemberSpec(name="", role=Role.DATA, addresses=(address,))
-    tcp = (used.store_client_port, used.store_peer_port, used.health_port, *more)
+    tcp = (used.store_client_port, used.store_peer_port, used.health_port, API_PORT, *more)
     for kind, port in ((socket.SOCK_DGRAM, used.heartbeat_port), *((socket.SOCK_STREAM, port) for port in tcp)):
         with socket.socket(socket.AF_INET, kind) as probe:
             try:
@@ -59,6 +59,7 @@ def plan(
     profile: str = "fast",
     restart_window_s: float = 60.0,
     namespaces: bool = False,
+    api: bool = False,
     options: dict[str, Any] | None = None,
 ) -> Cluster:
     """Write cluster file, keys and directories of a new lab, on loopback addresses or in network namespaces.
@@ -73,7 +74,7 @@ def plan(
         network.require()
     net = network.NET if namespaces else free_net(len(roles), port)
     members = tuple(
-        MemberSpec(name=member, role=role, addresses=(f"{net}.{number}",))
+        MemberSpec(name=member, role=role, addresses=(f"{net}.{number}",), api_port=API_PORT if api else 0)
         for number, (member, role) in enumerate(roles, 1)
     )
     for part in (STATE, RUN, SHARED):

@@ -69,6 +69,8 @@ def _by_name(cluster: Cluster) -> tuple[QueueManagerSpec, ...]:
 
 async def _name(actor: Actor) -> str:
     """The user's name; the number when nobody knows one in time."""
+    if actor.on_behalf:
+        return actor.on_behalf
     try:
         async with asyncio.timeout(NAME_S):
             return (await asyncio.to_thread(pwd.getpwuid, actor.uid)).pw_name

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from standfast.errors import AlreadyRunning, MachineError, Refused, StandfastError
 from standfast.member.control_protocol import (
@@ -37,6 +37,8 @@ MAX_REQUEST_BYTES = 1024 * 1024
 """Longest line that a client may send; names are short."""
 MAX_CONNECTIONS = 64
 """More at once are told to come back: a forgotten loop of status calls must not eat the daemon's files."""
+MAX_NAME = 200
+"""Longest name of somebody on whose behalf a client asks."""
 MAX_PATH_BYTES = 107
 """The kernel's limit for the path of a Unix socket (sun_path, unix(7))."""
 
@@ -45,15 +47,28 @@ _log = logging.getLogger(__name__)
 
 
 class Actor(Struct, frozen=True):
-    """Who asked, as the kernel knows it. Not resolved to a user name: that lookup may wait for a network."""
+    """Who asked, as the kernel knows it. Not resolved to a user name: that lookup may wait for a network.
+
+    Attributes:
+        pid: of the process.
+        uid: of its user.
+        gid: of its group.
+        on_behalf: for whom it says that it asks; empty: for itself.
+    """
 
     pid: int
     uid: int
     gid: int
+    on_behalf: str = ""
 
     def __str__(self) -> str:
         """For logs and events."""
-        return f"uid {self.uid} (pid {self.pid})"
+        return self.on_behalf or f"uid {self.uid} (pid {self.pid})"
+
+
+def printable(name: str) -> str:
+    """A name from outside as it may stand in logs and events."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:MAX_NAME])
 
 
 class Handler(Protocol):
@@ -128,17 +143,19 @@ class ControlServer:
                 return
             if not line.endswith(b"\n"):
                 return
-            await self._answer(line, reader, writer, actor)
+            actor = await self._answer(line, reader, writer, actor)
 
     async def _answer(
         self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, actor: Actor
-    ) -> None:
-        """One request; whatever the handler raises becomes an answer."""
+    ) -> Actor:
+        """One request; whatever the handler raises becomes an answer. Returns who asks from then on."""
         try:
             request = _REQUESTS.decode(line)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             await _send(writer, Failed("UsageError", f"The member does not understand the request: {error}."))
-            return
+            return actor
+        if isinstance(request, Hello) and request.on_behalf:
+            actor = structs.replace(actor, on_behalf=printable(request.on_behalf))
         try:
             if isinstance(request, Events) and request.follow:
                 await self._follow(request, reader, writer, actor)
@@ -154,6 +171,7 @@ class ControlServer:
             _log.exception("control request failed", extra={"request": type(request).__name__, "actor": str(actor)})
             unforeseen = "The member met an error that nobody foresaw. Its log has the details; please report them."
             await _send(writer, Failed("StandfastError", unforeseen))
+        return actor
 
     async def _checked(self, request: Request, actor: Actor) -> Response:
         if isinstance(request, Hello) and request.version != VERSION:

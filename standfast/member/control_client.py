@@ -34,11 +34,13 @@ class ControlClient:
     Args:
         path: of the socket.
         timeout_s: longest wait for each answer in seconds; following events waits for ever.
+        on_behalf: for whom it asks, see Hello.
     """
 
-    def __init__(self, path: Path, timeout_s: float) -> None:
+    def __init__(self, path: Path, timeout_s: float, on_behalf: str = "") -> None:
         self._path = path
         self._timeout_s = timeout_s
+        self._on_behalf = on_behalf
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self.welcome = Welcome(0, "", "")
@@ -54,7 +56,7 @@ class ControlClient:
             raise Unreachable(_why_not(self._path, error)) from None
         self._reader, self._writer = connected
         try:
-            self.welcome = await self.ask(Hello(), Welcome)
+            self.welcome = await self.ask(Hello(on_behalf=self._on_behalf), Welcome)
         except BaseException:
             self._writer.close()
             raise

@@ -22,9 +22,16 @@ VERSION = 1
 
 
 class Hello(Struct, frozen=True, tag_field="do", tag="hello"):
-    """Always first: the version that the client speaks."""
+    """Always first: the version that the client speaks.
+
+    Attributes:
+        version: see VERSION.
+        on_behalf: for whom the client asks, as it has found out itself; empty: for the user that it runs as. Whoever
+            may open the socket may do everything, so that this names a person and gives no right.
+    """
 
     version: int = VERSION
+    on_behalf: str = ""
 
 
 class Status(Struct, frozen=True, tag_field="do", tag="status"):
@@ -138,6 +145,20 @@ class ShowOverride(Struct, frozen=True, tag_field="do", tag="show_override"):
     """What the asked member knows of overrides; answered by OverrideReport."""
 
 
+class TellRefused(Struct, frozen=True, kw_only=True, tag_field="do", tag="tell_refused"):
+    """Let it be an event that somebody was not let in; answered by OrderResult.
+
+    Attributes:
+        address: where the attempts came from.
+        why: a short word.
+        count: how many there were since the last one told of that address.
+    """
+
+    address: str
+    why: str
+    count: int
+
+
 class ShowConfig(Struct, frozen=True, tag_field="do", tag="config"):
     """The configuration in force; answered by ConfigReport."""
 
@@ -187,6 +208,7 @@ Request = (
     | EndOverride
     | ShowOverride
     | ShowConfig
+    | TellRefused
     | ApplyConfig
     | AddMember
     | RemoveMember

@@ -22,6 +22,7 @@ from typing import Any
 
 from standfast.errors import AlreadyRunning, MachineError, StandfastError
 from standfast.links.udp import UdpLinks
+from standfast.member.api_child import run_api
 from standfast.member.attendant import Attendant
 from standfast.member.configuring import Configuring
 from standfast.member.control import ControlServer
@@ -238,6 +239,7 @@ class Daemon:
                 ),
                 asyncio.create_task(_stay_alive(notifier, reporter, store)),
                 asyncio.create_task(watchdog.run()),
+                asyncio.create_task(run_api(self._cluster, self._me, self._socket, self._trust_dir, self._state_dir)),
             ]
             if self._cluster.member(self._me).role is Role.DATA:
                 work += [asyncio.create_task(fitness.run()), asyncio.create_task(hops.run())]

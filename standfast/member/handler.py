@@ -4,7 +4,8 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 from standfast.clusterfile.rules import member_problems
-from standfast.errors import StoreError, UsageError
+from standfast.errors import StandfastError, StoreError, UsageError
+from standfast.member import audit
 from standfast.member.configuring import Configuring
 from standfast.member.control import Actor
 from standfast.member.control_protocol import (
@@ -33,6 +34,7 @@ from standfast.member.control_protocol import (
     ShowOverride,
     Status,
     TakeSnapshot,
+    TellRefused,
     Thaw,
     Undrain,
     Welcome,
@@ -112,7 +114,24 @@ class MemberHandler:
         self._configuring = configuring
 
     async def handle(self, request: Request, actor: Actor) -> Response:
-        """Answer everything but Events; raises ClusterFileError, and UsageError for a member that can not be."""
+        """Answer everything but Events, and tell who gave which order; raises ClusterFileError, UsageError."""
+        if isinstance(request, TellRefused):
+            self._journal.told(audit.refused(request))
+            return OrderResult(sig.Verdict.DONE)
+        if not audit.is_order(request):
+            return await self._answer(request, actor)
+        outcome = "unforeseen"
+        try:
+            answer = await self._answer(request, actor)
+            outcome = answer.verdict if isinstance(answer, OrderResult) else sig.Verdict.DONE
+        except StandfastError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._journal.told(audit.ordered(request, actor, outcome, self._cluster.name))
+        return answer
+
+    async def _answer(self, request: Request, actor: Actor) -> Response:
         order = await self._wanted(request, actor)
         if order is not None:
             return OrderResult(order if isinstance(order, sig.Verdict) else await self._order(order))

@@ -32,6 +32,13 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
+def log_style() -> str:
+    """The style that was set up."""
+    return (
+        "json" if any(isinstance(one.formatter, JsonFormatter) for one in logging.getLogger().handlers) else "console"
+    )
+
+
 def set_up(member: str, style: str) -> None:
     """Send all logs to standard error in this style, `console` or `json`."""
     handler = logging.StreamHandler(sys.stderr)

@@ -38,6 +38,7 @@ class MemberReport(Struct, frozen=True, kw_only=True):
         watchdog: how it stands with the answering member's watchdog; None for others.
         disk_ms: milliseconds since a heartbeat of it was read here on the shared disk; None when never.
         isolated_by: members that hear it no more, though the shared disk brings them newer heartbeats of it.
+        hears: whom it hears by its own fresh word, itself included; None when it is not heard.
     """
 
     name: str
@@ -59,6 +60,7 @@ class MemberReport(Struct, frozen=True, kw_only=True):
     losses: int = 0
     disk_ms: int | None = None
     isolated_by: tuple[str, ...] = ()
+    hears: tuple[str, ...] | None = None
 
 
 class QueueManagerReport(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from standfast.member.report import (
     StatusReport,
     StoreReport,
 )
-from standfast.member.snapshot import Snapshot, take
+from standfast.member.snapshot import Snapshot, heard_by, take
 from standfast.member.warden_protocol import WatchdogState
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec
 from standfast.model.messages import Hop
@@ -144,6 +144,7 @@ class Reporter:
         core = self._core
         kept = core.view.members.get(spec.name)
         report: dict[str, Any] = {"name": spec.name, "role": spec.role, "address": spec.addresses[0]}
+        report["hears"] = heard_by(core, spec.name, now_ns)
         if kept is not None:
             record = kept.record
             report |= {"state": record.state, "reason": record.reason, "incarnation": record.incarnation}

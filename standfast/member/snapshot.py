@@ -92,11 +92,16 @@ def _without_options(spec: QueueManagerSpec) -> QueueManagerSpec:
     return structs.replace(spec, options={})
 
 
-def _heard(core: Core, name: str, now_ns: int) -> Heard | None:
+def heard_by(core: Core, name: str, now_ns: int) -> tuple[str, ...] | None:
+    """Whom a member hears by its own fresh word, itself included; None when it is not heard itself."""
     ears = core.hearing.ears(name, now_ns)
-    if ears is None:
+    return None if ears is None else tuple(other for bit, other in enumerate(core.rules.names) if ears >> bit & 1)
+
+
+def _heard(core: Core, name: str, now_ns: int) -> Heard | None:
+    hears = heard_by(core, name, now_ns)
+    if hears is None:
         return None
-    hears = tuple(other for bit, other in enumerate(core.rules.names) if ears >> bit & 1)
     if name == core.me:
         return Heard(
             hears=hears, incarnation=core.membership.incarnation, leased=core.leased, unfit=core.unfit, hop=core.hop

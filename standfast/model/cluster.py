@@ -11,6 +11,10 @@ NO_DISK = "none"
 """Stands for the path of the shared disk at a member that does not see it."""
 
 
+API_PORT = 7404
+"""What `standfast init` writes as api_port. The default is none: no release opens a port of an older file."""
+
+
 class Role(StrEnum):
     """What a member may do."""
 
@@ -45,6 +49,7 @@ class MemberSpec(Struct, frozen=True, kw_only=True):
         store_client_port: TCP port of its etcd for members.
         store_peer_port: TCP port of its etcd for its peers.
         health_port: TCP port of the health URLs.
+        api_port: TCP port of the API and its page, on the first address; 0: this member serves none.
         watchdog: whether a kernel watchdog resets the machine when its lease ends and something still runs.
         watchdog_device: the device for it.
         disk: where it sees the shared disk; empty: at the cluster's path if it is a data member, `none`: nowhere.
@@ -65,6 +70,7 @@ class MemberSpec(Struct, frozen=True, kw_only=True):
     disk: str = ""
     priority: int = 0
     hops: tuple[str, ...] = ()
+    api_port: int = 0
 
     @property
     def clients(self) -> str:

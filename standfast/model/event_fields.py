@@ -48,10 +48,11 @@ FIELDS: dict[str, Field] = {
     "at_unix_ms": Field(_N, "wall clock of the order in milliseconds since 1970"),
     "backup": Field(_T, "file with what was there before"),
     "ballot": Field(_N, "revision of the record that was voted on"),
-    "by": Field(_T, "the operator"),
+    "by": Field(_T, "the operator: the name of a token or certificate, or the user"),
     "change": Field(_T, "what changed, from what to what"),
     "claim_ms": Field(_F, "from its owner's knowing that it is the owner to the launch, in milliseconds"),
     "code": Field(_T, "how it ended, or why it was not started: see the tables of codes"),
+    "count": Field(_N, "how many since the last one told of that subject"),
     "copy": Field(_T, "the member whose copy of the data it is"),
     "decided_by": Field(_T, "the rung of the comparison that decided"),
     "detail": Field(_T, "what was found"),
@@ -72,6 +73,7 @@ FIELDS: dict[str, Field] = {
     "made_at": Field(_T, "when the backup was made, ISO 8601"),
     "member": Field(_T, "the member that runs it"),
     "number": Field(_N, "of the override"),
+    "order": Field(_T, "what was ordered, a short word"),
     "owner": Field(_T, "the member that owns it"),
     "path": Field(_T, "of the shared disk"),
     "proof": Field(_T, "what proves that nothing of it runs"),
@@ -86,6 +88,7 @@ FIELDS: dict[str, Field] = {
     "term_ms": Field(_N, "length of a lease in milliseconds"),
     "timeout_s": Field(_F, "the watchdog's timeout in seconds"),
     "to": Field(_T, "the member that it is to be handed to"),
+    "verdict": Field(_T, "what became of it, a short word, or the name of an error"),
     "voters": Field(_N, "how many members vote now"),
     "was": Field(_T, "the owner before"),
     "was_epoch": Field(_N, "the epoch before"),
@@ -166,6 +169,8 @@ CARRIED: dict[EventKind, Carried] = {
     EventKind.ALERT_TEST: _carries(64, "by"),
     EventKind.COPY_OUTDATED: _carries(65, "copy epoch owner"),
     EventKind.COPY_CURRENT: _carries(66, "copy epoch owner"),
+    EventKind.ORDER_GIVEN: _carries(67, "order by verdict", "to reason edition"),
+    EventKind.LOGIN_REFUSED: _carries(68, "why count"),
 }
 
 _HOLDS: dict[FieldType, tuple[type, ...]] = {_T: (str,), _N: (int,), _F: (int, float), _Y: (bool,)}

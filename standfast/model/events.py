@@ -82,6 +82,8 @@ class EventKind(StrEnum):
     SINK_FAILING = "sink_failing"
     SINK_WORKING = "sink_working"
     ALERT_TEST = "alert_test"
+    ORDER_GIVEN = "order_given"
+    LOGIN_REFUSED = "login_refused"
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -341,4 +343,16 @@ CATALOGUE: dict[EventKind, Entry] = {
     ),
     EventKind.SINK_WORKING: _entry(_I, "The sink takes events again.", _NOTHING, stored=False),
     EventKind.ALERT_TEST: _entry(_I, "An operator tried whether alerts arrive.", _NOTHING, stored=False),
+    EventKind.ORDER_GIVEN: _entry(
+        _I,
+        "Somebody gave this member an order; `by` says who, `verdict` what became of it. Subject: what it was about.",
+        _NOTHING,
+        stored=False,
+    ),
+    EventKind.LOGIN_REFUSED: _entry(
+        _W,
+        "Somebody was not let in by this member's API; `count` attempts since the last such event of that address.",
+        "Find out who that is, if it is not one of you: docs/api.md.",
+        stored=False,
+    ),
 }
