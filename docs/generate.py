@@ -1,7 +1,7 @@
 """Fills the generated parts of the documents from the code. Run it as `python docs/generate.py`.
 
-Writes whole files, too: the MIB, the schema of events, the description of the API. A generated part of a document stands
-between `<!-- generated: NAME -->` and `<!-- end -->`. A test compares all of them.
+Writes whole files, too: the MIB, the schema of events, the description of the API. A generated part of a document
+stands between `<!-- generated: NAME -->` and `<!-- end -->`. A test compares all of them.
 """
 
 import json

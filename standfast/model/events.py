@@ -1,89 +1,8 @@
 """The catalogue of events: what changed, how grave it is, what it means and what to do next."""
 
-from enum import StrEnum
-
 from msgspec import Struct, field
 
-
-class Severity(StrEnum):
-    """How soon a person should look."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-
-class EventKind(StrEnum):
-    """Names of all events; `CATALOGUE` explains each."""
-
-    CLUSTER_FOUNDED = "cluster_founded"
-    MEMBER_JOINED = "member_joined"
-    MEMBER_IN_DOUBT = "member_in_doubt"
-    MEMBER_BACK = "member_back"
-    MEMBER_TOLD_TO_GO = "member_told_to_go"
-    MEMBER_EVICTED = "member_evicted"
-    MEMBER_LEFT = "member_left"
-    QM_ASSIGNED = "qm_assigned"
-    QM_STARTING = "qm_starting"
-    QM_RUNNING = "qm_running"
-    QM_FAILED = "qm_failed"
-    QM_RELEASED = "qm_released"
-    QM_KEPT = "qm_kept"
-    QM_GIVEN_UP = "qm_given_up"
-    QM_MOVING = "qm_moving"
-    QM_MOVE_ABANDONED = "qm_move_abandoned"
-    MEMBER_DRAINED = "member_drained"
-    MEMBER_UNDRAINED = "member_undrained"
-    QM_ADDED = "qm_added"
-    QM_CHANGED = "qm_changed"
-    QM_HALTED = "qm_halted"
-    QM_RESUMED = "qm_resumed"
-    QM_REMOVED = "qm_removed"
-    MEMBER_ADDED = "member_added"
-    MEMBER_REMOVED = "member_removed"
-    MEMBER_REPLACED = "member_replaced"
-    SETTINGS_CHANGED = "settings_changed"
-    SETTINGS_SETTLED = "settings_settled"
-    MEMBER_QUARANTINED = "member_quarantined"
-    MEMBER_CLEARED = "member_cleared"
-    MEMBER_STEADY = "member_steady"
-    CLUSTER_FROZEN = "cluster_frozen"
-    CLUSTER_THAWED = "cluster_thawed"
-    LEASE_LOST = "lease_lost"
-    LEASE_REGAINED = "lease_regained"
-    WATCHDOG_READY = "watchdog_ready"
-    WATCHDOG_MISSING = "watchdog_missing"
-    WATCHDOG_RESET = "watchdog_reset"
-    LINK_LOST = "link_lost"
-    LINK_HEALED = "link_healed"
-    MEMBER_ISOLATED = "member_isolated"
-    DISK_LINK_LOST = "disk_link_lost"
-    DISK_LINK_HEALED = "disk_link_healed"
-    LINK_FLAPPING = "link_flapping"
-    MEMBER_HELD_BACK = "member_held_back"
-    HOP_LOST = "hop_lost"
-    HOP_FOUND = "hop_found"
-    QM_STOP_STUCK = "qm_stop_stuck"
-    COPY_OUTDATED = "copy_outdated"
-    COPY_CURRENT = "copy_current"
-    NAMESAKE = "namesake"
-    STORE_RESTORED = "store_restored"
-    STORE_RECOVERED = "store_recovered"
-    OVERRIDE_GRANTED = "override_granted"
-    GUARD_BYPASSED = "guard_bypassed"
-    QM_ADOPTED = "qm_adopted"
-    OVERRIDE_CONFLICT = "override_conflict"
-    OVERRIDE_ENDED = "override_ended"
-    STORE_LOST = "store_lost"
-    STORE_BACK = "store_back"
-    STORE_FULL = "store_full"
-    STANDBY_UNREADY = "standby_unready"
-    STANDBY_READY = "standby_ready"
-    SINK_FAILING = "sink_failing"
-    SINK_WORKING = "sink_working"
-    ALERT_TEST = "alert_test"
-    ORDER_GIVEN = "order_given"
-    LOGIN_REFUSED = "login_refused"
+from standfast.model.event_kinds import EventKind, Severity
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -272,7 +191,8 @@ CATALOGUE: dict[EventKind, Entry] = {
     ),
     EventKind.COPY_OUTDATED: _entry(
         _W,
-        "The owner lost the `copy` of its data on that member and writes on: the queue manager can not start there now.",
+        "The owner lost the `copy` of its data on that member and writes on: the queue manager can not start there "
+        "now.",
         "Mend that machine or the link between them; it resynchronises by itself.",
     ),
     EventKind.COPY_CURRENT: _entry(_I, "That `copy` has all data again: the queue manager may start there.", _NOTHING),
@@ -356,3 +276,5 @@ CATALOGUE: dict[EventKind, Entry] = {
         stored=False,
     ),
 }
+
+__all__ = ["CATALOGUE", "Entry", "Event", "EventKind", "Severity"]
