@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test hunt test-cuts lint types bench lock clean
+.PHONY: demo test hunt test-cuts deb test-deb lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo
@@ -11,7 +11,7 @@ demo:
 test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint types
-	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real
+	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real --ignore tests/deploy/hosts
 	$(BIN)/pytest tests/real --ignore tests/real/cuts
 	scripts/rooted.sh $(BIN)/pytest tests/real/cuts/test_three_members.py
 
@@ -24,6 +24,16 @@ hunt:
 test-cuts:
 	@scripts/setup.sh test
 	STANDFAST_FLAPPING_S=60 scripts/rooted.sh $(BIN)/pytest tests/real/cuts
+
+# The Debian package, for the Python of this machine: dist/standfast_VERSION_ARCHITECTURE.deb.
+deb:
+	@scripts/deb.sh
+
+# The package and its unit on three machines of their own, with systemd, brought up as docs/install.md says. Needs root.
+test-deb:
+	@scripts/setup.sh test
+	@scripts/setup.sh hosts
+	$(BIN)/pytest -x tests/deploy/hosts
 
 lint:
 	$(BIN)/ruff check

@@ -2,7 +2,8 @@
 # Brings a fresh Debian or Ubuntu machine to the point where Standfast runs from this checkout: Debian packages, then
 # a virtual environment in .venv with exactly the locked versions. Repeating it costs next to nothing.
 #
-# Usage: scripts/setup.sh PURPOSE     demo: what the demonstration needs; test: also what the tests need
+# Usage: scripts/setup.sh PURPOSE     demo: what the demonstration needs; test: also what the tests need;
+#                             hosts: what machines of their own need
 # Exit codes: 4 something must be installed that this user may not install (it says what); else that of what failed.
 set -eu
 cd "$(dirname "$0")/.."
@@ -34,6 +35,13 @@ if [ "$purpose" = test ]; then
     need smilint smitools
     need promtool prometheus
     need rabbitmq-server rabbitmq-server
+    need systemd-analyze systemd
+fi
+
+if [ "$purpose" = hosts ]; then
+    need mmdebstrap mmdebstrap
+    need nsenter util-linux
+    need ip iproute2
 fi
 
 if [ -n "$missing" ]; then

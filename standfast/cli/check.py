@@ -11,6 +11,7 @@ from standfast.cli.examples import example
 from standfast.cli.machine import Finding, machine_findings
 from standfast.cli.run import RUN_DIR, STATE_DIR, TRUST, known_member
 from standfast.cli.screen import Column, as_json, console, show, styled, table
+from standfast.cli.unit import unit_trouble
 from standfast.cli.words import Level
 from standfast.clusterfile import Reading, read
 from standfast.clusterfile.reader import contents
@@ -51,6 +52,9 @@ def check(
                 )
             )
             found += asyncio.run(disk_findings(reading.cluster, me, keys / CLUSTER_KEY))
+            if trouble := unit_trouble(reading.cluster, me):
+                level, text, action = trouble
+                found.append(Finding(level, "systemd", text, action))
         else:
             found.append(_no_member(reading.cluster))
     if json_:

@@ -1,11 +1,13 @@
 """`standfast init`: a cluster file and the trust of its members, from what the command line says."""
 
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from standfast.cli.bundles import write_bundles
 from standfast.cli.examples import example
 from standfast.cli.run import TRUST
 from standfast.clusterfile import read, template
@@ -69,6 +71,7 @@ class QueueManager(click.ParamType[QueueManagerSpec]):
 @click.option(
     "--profile", type=click.Choice(list(PROFILES)), default=DEFAULT_PROFILE, show_default=True, help="Timers."
 )
+@click.option("--for-hosts", is_flag=True, help="Also write an archive for each machine, to unpack at its root.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory to write to.")
 def init(
     *,
@@ -77,6 +80,7 @@ def init(
     witness: tuple[tuple[str, tuple[str, ...]], ...],
     queue_managers: tuple[QueueManagerSpec, ...],
     profile: str,
+    for_hosts: bool,
     out: Path,
 ) -> None:
     """Write a complete, commented cluster file, and keys and certificates for each member. Nothing is overwritten.
@@ -93,7 +97,7 @@ def init(
     _write(out, text, reading.cluster)
     for warning in reading.warnings:
         click.echo(f"Warning: {warning.place}: {warning.sentence}")
-    click.echo(_next_steps(out, reading.cluster))
+    click.echo(_next_on_hosts(write_bundles(out, reading.cluster)) if for_hosts else _next_steps(out, reading.cluster))
 
 
 def _write(out: Path, text: str, cluster: Cluster) -> None:
@@ -109,6 +113,22 @@ def _write(out: Path, text: str, cluster: Cluster) -> None:
             opened.write(text)
     except OSError as error:
         raise UsageError(f"{file} can not be written: {error.strerror}. See that {out} can be written.") from None
+
+
+def _next_on_hosts(archives: Sequence[Path]) -> str:
+    """What to do now with an archive for each machine."""
+    return "\n".join(
+        [
+            f"Wrote {archives[0].parent}/. Next, for each machine (docs/install.md has it in full):",
+            "",
+            f"1. Copy its archive there: {', '.join(archive.name for archive in archives)}. It holds its keys.",
+            "2. There, as root, with the package of Standfast installed (a.tar on machine a):",
+            "     tar -C / -xpf a.tar && rm a.tar && systemctl daemon-reload",
+            f"     standfast check /etc/standfast/{CLUSTER_FILE} --member a",
+            "     systemctl enable --now standfast",
+            f"3. Keep {archives[0].parent.parent / TRUST}/ away from the members: whoever has it can make a member.",
+        ]
+    )
 
 
 def _next_steps(out: Path, cluster: Cluster) -> str:

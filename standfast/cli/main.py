@@ -38,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("check", "check", "check", "Set up", "Judge a cluster file and this machine; changes nothing."),
     Command("run", "run", "run", "Set up", "Run a member in the foreground."),
     Command("token", "token", "token", "Set up", "Tokens for the API and its page."),
+    Command("unit", "unit", "unit", "Set up", "Print what systemd must know of the cluster file."),
     Command("disk", "disk", "disk", "Set up", "Prepare a shared disk for heartbeats, and look at one."),
     Command("status", "status", "status", "Look", "Who runs what, who hears whom, what needs a person."),
     Command("history", "history", "history", "Look", "Takeovers and restarts: when, from, to, why, how long."),

@@ -18,15 +18,18 @@ LOADED_S = 40.0
 )
 @asking
 @click.option("--check", is_flag=True, help="Only load the new daemon and say what a restart would do.")
+@click.option(
+    "--leave", is_flag=True, help="End the daemon only: whoever asks starts the next one at once, as systemd does."
+)
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
-def restart(asked: Asked, *, check: bool, json_: bool) -> None:
+def restart(asked: Asked, *, check: bool, leave: bool, json_: bool) -> None:
     """Let a new daemon take the place of the member's: with the code and the cluster file that are there now.
 
     The new one is loaded first. If it can not be, or could not go on with what runs, nothing is changed, and the exit
     code says so: 4 and 10, with --check 12. Queue managers run on, and clients notice nothing.
     """
     patient = Asked(asked.socket, asked.member, max(asked.timeout_s, LOADED_S))
-    report = patient.ask(Restart(check), RestartReport)
+    report = patient.ask(Restart(check, leave), RestartReport)
     if json_:
         as_json(report)
     names = ", ".join(report.running) or "none"

@@ -16,6 +16,24 @@ TRUST = "trust"
 """Next to the cluster file, as `standfast init` writes it: a directory for each member, see standfast/trust.py."""
 
 
+def own_member(file: Path) -> str:
+    """The member whose keys alone are next to the cluster file: each machine has its own and no others.
+
+    Raises UsageError when there are none, or several.
+    """
+    try:
+        found = sorted(entry.name for entry in (file.parent / TRUST).iterdir() if entry.is_dir())
+    except OSError:
+        found = []
+    if len(found) == 1:
+        return found[0]
+    told = f"those of {', '.join(found)}" if found else "none"
+    raise UsageError(
+        f"Which member this machine is can not be told by the keys in {file.parent / TRUST} ({told}): name it with "
+        f"--member, or keep there the keys of that member only."
+    )
+
+
 def known_member(cluster: Cluster, name: str) -> str:
     """The name, when the cluster has a member of it; raises UsageError."""
     names = [member.name for member in cluster.members]
@@ -29,7 +47,9 @@ def known_member(cluster: Cluster, name: str) -> str:
     epilog=example("standfast run --file /etc/standfast/cluster.toml --member a"),
 )
 @click.option("--file", type=click.Path(path_type=Path), default=CLUSTER_FILE, show_default=True, help="Cluster file.")
-@click.option("--member", "-m", "name", required=True, help="Which member of the file this machine is.")
+@click.option(
+    "--member", "-m", "name", help="Which member of the file this machine is.  [default: the one whose keys it has]"
+)
 @click.option(
     "--trust",
     type=click.Path(path_type=Path),
@@ -50,7 +70,7 @@ def known_member(cluster: Cluster, name: str) -> str:
 def run(
     *,
     file: Path,
-    name: str,
+    name: str | None,
     trust: Path | None,
     state_dir: Path | None,
     run_dir: Path,
@@ -59,10 +79,10 @@ def run(
 ) -> None:
     """Run a member in the foreground, until SIGTERM or SIGINT: it then hands its queue managers over and ends.
 
-    The control socket is RUN_DIR/MEMBER.sock. Under systemd: Type=notify, KillMode=process, Delegate=yes.
+    The control socket is RUN_DIR/MEMBER.sock. `standfast unit` prints what systemd needs.
     """
     cluster = load(file)
-    known_member(cluster, name)
+    name = known_member(cluster, name or own_member(file))
     from standfast.member.daemon import main as serve  # noqa: PLC0415 - the whole daemon, which only this command needs
 
     serve(

@@ -94,9 +94,15 @@ class Thaw(Struct, frozen=True, tag_field="do", tag="thaw"):
 
 
 class Restart(Struct, frozen=True, tag_field="do", tag="restart"):
-    """Let a new daemon take the place of the one that answers, or with `check` only load it; RestartReport."""
+    """Let a new daemon take the place of the one that answers; answered by RestartReport.
+
+    Attributes:
+        check: only load it, and say what would follow.
+        leave: load it to see whether it could go on, then end: somebody else starts the next one, at once.
+    """
 
     check: bool = False
+    leave: bool = False
 
 
 class GrantOverride(Struct, frozen=True, kw_only=True, tag_field="do", tag="grant_override"):

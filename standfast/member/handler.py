@@ -139,7 +139,7 @@ class MemberHandler:
             dry = GrantOverride(cluster=self._cluster.name, reason="", dry=True)
             return self._reporter.override(await self._order(_grant(dry, "")))
         if isinstance(request, Restart):
-            return await self._restart(check=request.check)
+            return await self._restart(check=request.check, leave=request.leave)
         if isinstance(request, ShowConfig):
             return self._configuring.report()
         if isinstance(request, TakeSnapshot):

@@ -52,10 +52,12 @@ class Handover:
         self._end = end
         self._busy = False
 
-    async def restart(self, *, check: bool) -> RestartReport:
+    async def restart(self, *, check: bool, leave: bool = False) -> RestartReport:
         """Load a successor and, shortly after this has returned, end; with `check` send it away instead.
 
-        Raises Refused when it would end what runs, or when another restart is under way; MachineError.
+        With `leave` it is sent away too, having shown that it could go on, and this process ends: whoever asked
+        starts the next one. Raises Refused when it would end what runs, or when another restart is under way;
+        MachineError.
         """
         if self._busy:
             raise Refused("A restart of this daemon is under way already: wait for it.")
@@ -67,10 +69,12 @@ class Handover:
             raise
         report = self._judge(successor)
         refused = report.ends and bool(report.running)
-        if check or refused:
+        if check or refused or leave:
             await successor.send_away()
-            self._busy = False
-        else:
+            self._busy = leave and not (check or refused)
+        if self._busy and leave:
+            asyncio.get_running_loop().call_later(TOLD_S, self._leave)
+        elif not (check or refused):
             asyncio.get_running_loop().call_later(TOLD_S, self._go, successor)
         if refused and not check:
             raise Refused(
@@ -90,6 +94,10 @@ class Handover:
             ends=not successor.ready.fits(warden),
             running=self._hands.running,
         )
+
+    def _leave(self) -> None:
+        _log.info("ends at once: what it runs goes on under the warden, for the next daemon")
+        self._end()
 
     def _go(self, successor: Successor) -> None:
         try:
