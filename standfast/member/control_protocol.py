@@ -94,12 +94,7 @@ class Thaw(Struct, frozen=True, tag_field="do", tag="thaw"):
 
 
 class Restart(Struct, frozen=True, tag_field="do", tag="restart"):
-    """Let a new daemon take the place of the one that answers; answered by RestartReport.
-
-    Attributes:
-        check: only load it, and say what would follow.
-        leave: load it to see whether it could go on, then end: somebody else starts the next one, at once.
-    """
+    """A new daemon takes this one's place (`check`: is only loaded; `leave`: that, then this ends); RestartReport."""
 
     check: bool = False
     leave: bool = False
