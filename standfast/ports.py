@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct, field
 
-from standfast.model.cluster import QueueManagerSpec
+from standfast.model.cluster import VIP, QueueManagerSpec
 from standfast.model.messages import Message
 from standfast.model.records import Guard
 
@@ -146,6 +146,8 @@ class Place(Struct, frozen=True, kw_only=True):
         options: from the cluster file.
         start_timeout_s: longest time until it must serve, in seconds.
         stop_timeout_s: longest time for a graceful stop that nothing hurries, in seconds.
+        everywhere: it must listen on every address of the machine, of both versions of IP: clients come by an address
+            that comes and goes. Then `address` is one of them.
     """
 
     name: str
@@ -156,6 +158,7 @@ class Place(Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = field(default_factory=dict)
     start_timeout_s: float = 60.0
     stop_timeout_s: float = 30.0
+    everywhere: bool = False
 
     @classmethod
     def of(cls, spec: QueueManagerSpec, run_dir: Path, address: str) -> "Place":
@@ -169,6 +172,7 @@ class Place(Struct, frozen=True, kw_only=True):
             options=spec.options,
             start_timeout_s=spec.start_timeout_s,
             stop_timeout_s=spec.stop_timeout_s,
+            everywhere=any(endpoint.kind == VIP for endpoint in spec.endpoints),
         )
 
 

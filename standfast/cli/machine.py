@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from standfast.cli.words import Level
+from standfast.endpoints.registry import endpoint_problems, endpoint_remarks
 from standfast.errors import (
     ClusterFileError,
     KeyFileError,
@@ -265,7 +266,10 @@ async def _queue_manager(
             yield _ok(spec.name, f"{spec.kind} {await how.version(place)}")
     except MachineError as error:
         yield _problem(spec.name, error)
-    for remark in await _remarks(how, place):
+    for sentence in (wrong := [sentence for one in spec.endpoints for sentence in endpoint_problems(one)]):
+        yield Finding(Level.PROBLEM, spec.name, sentence, "", ClusterFileError)
+    obstacles = [] if wrong else await endpoint_remarks(spec.endpoints)
+    for remark in await _remarks(how, place) + obstacles:
         level = Level.PROBLEM if remark.severe else Level.WARNING
         yield Finding(level, spec.name, remark.text, "", MachineError if remark.severe else None)
     level = Level.OK if how.durability is Durability.SYNCED else Level.WARNING

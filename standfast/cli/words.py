@@ -193,6 +193,12 @@ NOTICES: dict[NoticeKind, Words] = {
         "its next hops can not be looked at",
         "see the detail; `standfast check` on that member",
     ),
+    NoticeKind.ENDPOINT_AWAY: Words(
+        "endpoint",
+        Level.WARNING,
+        "clients may not reach it: this endpoint does not lead here",
+        "see the detail; `standfast check` on that member; docs/endpoints.md",
+    ),
     NoticeKind.HOP_LOST: Words(
         "next hop",
         Level.WARNING,

@@ -6,7 +6,7 @@ from itertools import chain
 from standfast.clusterfile.places import Fault, Path, Problem
 from standfast.clusterfile.window import WindowError, window
 from standfast.clusterfile.words import TCP_PORTS, name, port
-from standfast.model.cluster import Cluster, Failback, QueueManagerSpec, Role
+from standfast.model.cluster import VIP, Cluster, EndpointSpec, Failback, QueueManagerSpec, Role
 
 MAX_TIMEOUT_S = 86_400.0
 STORAGE_KINDS = ("directory",)
@@ -19,6 +19,7 @@ def problems(cluster: Cluster) -> Iterator[Problem]:
         _client_ports(cluster),
         _storage_paths(cluster),
         _preferred(cluster),
+        _endpoints(cluster),
     )
 
 
@@ -128,3 +129,26 @@ def _preferred(cluster: Cluster) -> Iterator[Problem]:
                 )
         if len(set(qm.preferred)) < len(qm.preferred):
             yield Problem(Fault.DUPLICATE, path, "a member is listed twice: name each once.")
+
+
+def _endpoints(cluster: Cluster) -> Iterator[Problem]:
+    """Each leads to one queue manager, and none is what a member is reached at."""
+    taken: list[tuple[EndpointSpec, str]] = []
+    own = {address: m.name for m in cluster.members for address in (*m.addresses, m.client_address)}
+    for number, qm in enumerate(cluster.queue_managers):
+        for place, endpoint in enumerate(qm.endpoints):
+            path: Path = ("queue_manager", number, "endpoints", place)
+            yield from name((*path, "kind"), endpoint.kind.replace("_", ""))
+            for other, whose in taken:
+                if other == endpoint:
+                    yield Problem(
+                        Fault.DUPLICATE, path, f"it leads to {whose} already: give each queue manager its own."
+                    )
+            taken.append((endpoint, qm.name))
+            address = endpoint.options.get("address")
+            if endpoint.kind == VIP and isinstance(address, str) and address in own:
+                yield Problem(
+                    Fault.DUPLICATE,
+                    (*path, "address"),
+                    f"{address} is an address of member {own[address]}: take one that no machine has.",
+                )

@@ -15,6 +15,7 @@ Layout of the file::
     [[queue_manager]]               one for each queue manager, see QueueManagerSpec
     [queue_manager.storage]         see StorageSpec
     [queue_manager.options]         settings of the driver
+    [[queue_manager.endpoints]]     kind, and settings of that kind
 """
 
 import difflib
@@ -33,6 +34,7 @@ from standfast.errors import ClusterFileError
 from standfast.model.cluster import (
     Cluster,
     DiskSpec,
+    EndpointSpec,
     Failback,
     LinkLoss,
     MemberSpec,
@@ -62,6 +64,7 @@ _WANTED: dict[Any, tuple[str, Any]] = {
     LinkLoss: ('"keep" or "evict"', LinkLoss.KEEP),
     dict[str, Any]: ("a table", {}),
     StorageSpec: ("a table [queue_manager.storage]", StorageSpec(path="")),
+    tuple[EndpointSpec, ...]: ("a list of tables [[queue_manager.endpoints]]", ()),
 }
 """What each type is called, and the blank that stands in for a bad value so that the rest can still be judged."""
 
@@ -218,6 +221,8 @@ class _Reader:
         given = raw[key]
         if wanted is StorageSpec and isinstance(given, dict):
             return self._struct(StorageSpec, given, (*path, key))
+        if wanted == tuple[EndpointSpec, ...] and isinstance(given, list):
+            return tuple(self._endpoint(one, (*path, key, number)) for number, one in enumerate(given))
         try:
             return msgspec.convert(given, wanted)
         except msgspec.ValidationError:
@@ -227,6 +232,14 @@ class _Reader:
                 f"{key} = {reprlib.repr(given)} is {_kind(given)}, but must be {spoken}.",
             )
             return blank
+
+    def _endpoint(self, raw: Any, path: Path) -> EndpointSpec:
+        """An endpoint: its kind, and beside it in the same table whatever that kind understands."""
+        if not isinstance(raw, dict):
+            self._say(Fault.WRONG_TYPE, path, f"this is {_kind(raw)}: begin each with [[queue_manager.endpoints]].")
+            return EndpointSpec(kind="")
+        options = {key: value for key, value in raw.items() if key != "kind"}
+        return EndpointSpec(kind=self._value(raw, "kind", str, path), options=options)
 
     def _timing(self) -> Timing:
         """The timers; the profile stands in for a bad set."""

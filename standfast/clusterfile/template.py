@@ -10,8 +10,17 @@ from textwrap import wrap
 import msgspec
 from msgspec import Struct
 
-from standfast.clusterfile.written import toml
-from standfast.model.cluster import DiskSpec, MemberSpec, Policy, QueueManagerSpec, StorageSpec, StoreSpec
+from standfast.clusterfile.written import TABLES, endpoint_table, toml
+from standfast.model.cluster import (
+    VIP,
+    DiskSpec,
+    EndpointSpec,
+    MemberSpec,
+    Policy,
+    QueueManagerSpec,
+    StorageSpec,
+    StoreSpec,
+)
 from standfast.model.timing import DEFAULT_PROFILE, PROFILES
 
 WIDTH = 100
@@ -108,6 +117,9 @@ _EXAMPLE = QueueManagerSpec(
 )
 _OPTIONS = "Settings of the driver; `standfast check` names those that it does not know."
 
+_ENDPOINTS = "What leads clients to it wherever it runs, such as an address that moves with it: docs/endpoints.md."
+_VIP = EndpointSpec(kind=VIP, options={"address": "10.0.0.100"})
+
 
 def template(
     name: str,
@@ -189,6 +201,12 @@ def _queue_manager(qm: QueueManagerSpec, *, explain: bool = True) -> Iterator[st
     if explain:
         yield from _comment(_OPTIONS)
     yield from (f"{key} = {toml(value)}" for key, value in qm.options.items())
+    if explain:
+        yield from _comment(_ENDPOINTS)
+        if not qm.endpoints:
+            yield from (f"# {line}" for line in endpoint_table(_VIP))
+    for endpoint in qm.endpoints:
+        yield from endpoint_table(endpoint)
 
 
 def _keys(spec: Struct, *, explain: bool = True) -> Iterator[str]:
@@ -196,7 +214,7 @@ def _keys(spec: Struct, *, explain: bool = True) -> Iterator[str]:
     explained = EXPLAINED[type(spec)]
     for field in msgspec.structs.fields(spec):
         value = getattr(spec, field.name)
-        if isinstance(value, Struct | dict):
+        if isinstance(value, Struct | dict) or field.name == TABLES:
             continue
         if explain:
             yield from _comment(explained[field.name])

@@ -11,8 +11,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from standfast.model.cluster import Cluster, QueueManagerSpec
+from standfast.model.cluster import Cluster, EndpointSpec, QueueManagerSpec
 from standfast.model.timing import PROFILES, Timing
+
+TABLES = "endpoints"
+"""A list of tables, written after the keys."""
 
 
 def written(cluster: Cluster) -> str:
@@ -43,12 +46,21 @@ def _queue_manager(qm: QueueManagerSpec) -> Iterator[str]:
     if qm.options:
         yield "[queue_manager.options]"
         yield from (f"{_key(key)} = {toml(value)}" for key, value in qm.options.items())
+    for endpoint in qm.endpoints:
+        yield from endpoint_table(endpoint)
+
+
+def endpoint_table(endpoint: EndpointSpec) -> Iterator[str]:
+    """The lines of one endpoint of a queue manager."""
+    yield "[[queue_manager.endpoints]]"
+    yield f"kind = {toml(endpoint.kind)}"
+    yield from (f"{_key(key)} = {toml(value)}" for key, value in endpoint.options.items())
 
 
 def _keys(spec: Struct) -> Iterator[str]:
     for field in msgspec.structs.fields(spec):
         value = getattr(spec, field.name)
-        if isinstance(value, Struct | dict):
+        if isinstance(value, Struct | dict) or field.name == TABLES:
             continue
         if field.required or value != field.default:
             yield f"{field.name} = {toml(value)}"

@@ -179,7 +179,7 @@ def _config(place: Place, credentials: Credentials | None) -> str:
         "# Written by Standfast at every start; changes belong into the cluster file.",
         # Started as root it would become another user, who can not write to the data directory.
         *(["user root"] if os.geteuid() == 0 else []),
-        f"listener {place.port} {place.address}",
+        f"listener {place.port}" + ("" if place.everywhere else f" {place.address}"),
         *access,
         "persistence true",
         f"persistence_location {place.data_dir / _DATA}/",

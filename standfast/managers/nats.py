@@ -162,7 +162,7 @@ def _config(place: Place) -> str:
         jetstream.append(f"  max_file_store: {options.max_file_store}")
     lines = [
         "# Written by Standfast at every start; changes belong into the cluster file.",
-        f"host: {_quoted(place.address)}",
+        f"host: {_quoted('0.0.0.0' if place.everywhere else place.address)}",
         f"port: {place.port}",
         # Streams name the server that leads them: it stays the same wherever the data move.
         f"server_name: {_quoted(place.name)}",

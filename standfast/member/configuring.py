@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from standfast.clusterfile import rules
+from standfast.endpoints.registry import endpoint_problems
 from standfast.errors import ClusterFileError, StandfastError
 from standfast.managers.registry import driver
 from standfast.member.attendant import Attendant
@@ -61,6 +62,7 @@ class Configuring:
                 yield from (f"{spec.name}: {why}" for why in driver(spec.kind).problems(self._attendant.place(spec)))
             except StandfastError as error:
                 yield f"{spec.name}: {error}"
+            yield from (f"{spec.name}: {why}" for one in spec.endpoints for why in endpoint_problems(one))
 
 
 def _by_name(cluster: Cluster) -> tuple[QueueManagerSpec, ...]:

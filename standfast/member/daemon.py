@@ -37,6 +37,7 @@ from standfast.member.journal import Journal
 from standfast.member.logs import set_up
 from standfast.member.memory import Memory
 from standfast.member.notify import Notifier
+from standfast.member.presence import Presence
 from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.member.runtime import Runtime
@@ -143,8 +144,7 @@ class Daemon:
         journal = Journal(self._me)
         cache = SettingsCache(state.path, self._cluster.id)
         cluster = cache.in_force(self._cluster)
-        board = health_board(cluster.member(self._me), cluster.timing)
-        memory = Memory(state.path)
+        board, memory = health_board(cluster.member(self._me), cluster.timing), Memory(state.path)
         core = Core(identity, cluster, boottime_ns(), remembered=memory.read())
         runtime = Runtime(cluster, core, journal, board)
         hands = Hands(self._own_run_dir, self._cgroup_name())
@@ -188,6 +188,7 @@ class Daemon:
             await control.open()
             opened.push_async_callback(control.close)
             opened.callback(runtime.close)
+            await opened.enter_async_context(Presence(runtime, self._own_run_dir, journal, reporter))
             opened.push_async_callback(cache.close)
             await self._go_on(runtime, scribe, store, reporter, notifier, fitness=fitness, watchdog=watchdog, hops=hops)
 

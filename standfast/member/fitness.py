@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from standfast.endpoints.registry import endpoint_obstacles
 from standfast.errors import StandfastError
 from standfast.managers.registry import driver
 from standfast.member.report import NoticeKind
@@ -104,7 +105,7 @@ class Fitness:
             if problems := manager.problems(place):
                 return " ".join(problems)
             manager.launch(place)
-            return await self._obstacles(spec, manager, place)
+            return await self._obstacles(spec, manager, place) or await endpoint_obstacles(spec.endpoints)
         except (StandfastError, OSError) as error:
             return str(error)
 

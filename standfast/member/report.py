@@ -163,6 +163,7 @@ class NoticeKind(StrEnum):
     HOP_UNCHECKED = "hop_unchecked"  # this member is to ping its next hops and may not
     HOP_LOST = "hop_lost"  # none of that member's next hops answers it
     LINK_FLAPPING = "link_flapping"  # the link to the other member comes and goes
+    ENDPOINT_AWAY = "endpoint_away"  # what it runs can not have its endpoint, or another machine claims it
     FILE_DIFFERS = "file_differs"  # the file's members or queue managers are not those in the store
 
 

@@ -28,7 +28,8 @@ from standfast.quorum.runs import RunState
 NS_PER_S = 1e9
 _CHANGES = frozenset({sig.Launch, sig.Stop, sig.Kill})
 """Effects that change what clients may be told of a queue manager."""
-
+_LEADING = _CHANGES | {sig.Transact}
+"""Effects before which endpoints must know where they lead: a release lets another member take them."""
 
 _FREQUENT = frozenset({sig.Received, sig.SeenOnDisk})
 """Inputs after which nothing is shown anew unless one of those effects follows."""
@@ -68,6 +69,10 @@ class Runtime:
         """Called when other settings are in force: who the members are, and how often they speak."""
         self.on_retimed: Callable[[Timing], None] = lambda _: None
         """Called when the lease is lived by other timers; the warden has been told."""
+        self.on_step: Callable[[], None] = lambda: None
+        """Called after a step that may change where endpoints lead, before its effects are carried out."""
+        self.on_lease: Callable[[int, int], None] = lambda _end_ns, _stop_ns: None
+        """Called when the lease has moved, after the warden was told: its end, and how long before it all stops."""
         self._home = cluster.member(core.me)
         self._others = [m.name for m in cluster.members if m.name != core.me]
         self._journal = journal
@@ -86,7 +91,7 @@ class Runtime:
             sig.Broadcast: self._broadcast,
             sig.Read: lambda _: self.scribe.read(),
             sig.Transact: lambda e: self.scribe.transact(e.tag, e.transaction),
-            sig.LeaseMoved: lambda e: self.warden.lease(e.end_ns, e.stop_ns, e.kill_ns),
+            sig.LeaseMoved: self._lease_moved,
             sig.Adopted: self._adopted,
             sig.Retimed: lambda e: self.on_retimed(e.timing),
             sig.Launch: self._launch,
@@ -156,6 +161,8 @@ class Runtime:
             self._publish()
         elif self.core.lease.held_ns != before:
             self._publish()
+        if type(given) not in _FREQUENT or any(type(effect) in _LEADING for effect in effects):
+            self.on_step()
         for effect in effects:
             self._deeds[type(effect)](effect)
         self._set_alarm()
@@ -200,6 +207,10 @@ class Runtime:
                 joined=core.membership.may_keep(core.view) or core.ordered.binding,
             )
         )
+
+    def _lease_moved(self, effect: sig.LeaseMoved) -> None:
+        self.warden.lease(effect.end_ns, effect.stop_ns, effect.kill_ns)
+        self.on_lease(effect.end_ns, effect.stop_ns)
 
     def _adopted(self, effect: sig.Adopted) -> None:
         self._others = [m.name for m in effect.cluster.members if m.name != self.core.me]

@@ -109,6 +109,22 @@ class StorageSpec(Struct, frozen=True, kw_only=True):
         return self.kind in REPLICATED
 
 
+VIP = "vip"
+"""The kind of an endpoint that is an address of the machine that runs the queue manager."""
+
+
+class EndpointSpec(Struct, frozen=True, kw_only=True):
+    """What clients of a queue manager connect to, wherever it runs.
+
+    Attributes:
+        kind: such as `vip`.
+        options: settings of the kind, which refuses those that it does not know.
+    """
+
+    kind: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
 class QueueManagerSpec(Struct, frozen=True, kw_only=True):
     """One queue manager to keep available.
 
@@ -127,6 +143,7 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
         failback_window: the daily window for it as "HH:MM-HH:MM" in the owner's local time.
         options: settings of the driver; the driver refuses those that it does not know.
         halted: it is stopped and stays so until an operator wants it again.
+        endpoints: what leads its clients to it.
     """
 
     name: str
@@ -143,6 +160,7 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
     failback_window: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     halted: bool = False
+    endpoints: tuple[EndpointSpec, ...] = ()
 
 
 class StoreSpec(Struct, frozen=True, kw_only=True):

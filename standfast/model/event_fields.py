@@ -59,6 +59,7 @@ FIELDS: dict[str, Field] = {
     "device": Field(_T, "the watchdog's device"),
     "due_unix_ms": Field(_N, "wall clock at which it was to reset the machine, in milliseconds since 1970"),
     "edition": Field(_N, "of the settings"),
+    "endpoint": Field(_T, "what leads clients, such as a virtual IP"),
     "epoch": Field(_N, "of the queue manager's assignment: grows with every owner"),
     "events": Field(_N, "how many events"),
     "evictions": Field(_N, "how often it was evicted without having been well for long between"),
@@ -66,6 +67,7 @@ FIELDS: dict[str, Field] = {
     "failed_on": Field(_T, "members that could not start it, with commas"),
     "given_up": Field(_T, "members that count as lost for good, with commas"),
     "guard": Field(_T, "what was bypassed"),
+    "held": Field(_Y, "whether this member has it all the same"),
     "incarnation": Field(_N, "of the member: grows with every join"),
     "kind": Field(_T, "of the queue manager's driver"),
     "losses": Field(_N, "unclean losses of its lease that were not forgotten"),
@@ -80,6 +82,7 @@ FIELDS: dict[str, Field] = {
     "reason": Field(_T, "a short word, or the operator's own words"),
     "records": Field(_N, "how many records"),
     "required": Field(_Y, "whether the member runs nothing without it"),
+    "rival": Field(_T, "hardware address of the machine that claims it"),
     "seen_by": Field(_T, "the member at the other end of the link"),
     "settle_ms": Field(_N, "how long its links have to hold, in milliseconds"),
     "since": Field(_T, "wall clock, ISO 8601"),
@@ -171,6 +174,9 @@ CARRIED: dict[EventKind, Carried] = {
     EventKind.COPY_CURRENT: _carries(66, "copy epoch owner"),
     EventKind.ORDER_GIVEN: _carries(67, "order by verdict", "to reason edition"),
     EventKind.LOGIN_REFUSED: _carries(68, "why count"),
+    EventKind.ENDPOINT_HELD: _carries(69, "endpoint"),
+    EventKind.ENDPOINT_CONTESTED: _carries(70, "endpoint rival held"),
+    EventKind.ENDPOINT_FAILED: _carries(71, "endpoint detail"),
 }
 
 _HOLDS: dict[FieldType, tuple[type, ...]] = {_T: (str,), _N: (int,), _F: (int, float), _Y: (bool,)}

@@ -196,6 +196,20 @@ CATALOGUE: dict[EventKind, Entry] = {
         "Mend that machine or the link between them; it resynchronises by itself.",
     ),
     EventKind.COPY_CURRENT: _entry(_I, "That `copy` has all data again: the queue manager may start there.", _NOTHING),
+    EventKind.ENDPOINT_HELD: _entry(_I, "This member has the endpoint: it leads clients here.", _NOTHING, stored=False),
+    EventKind.ENDPOINT_CONTESTED: _entry(
+        _C,
+        "Another machine says that it has this virtual IP; `rival` is its hardware address. Not taken yet, the address "
+        "is not taken before that machine is silent; taken already, it is announced again.",
+        "Find the machine by its hardware address and take the address from it: docs/endpoints.md.",
+        stored=False,
+    ),
+    EventKind.ENDPOINT_FAILED: _entry(
+        _C,
+        "This member runs the queue manager and can not have its endpoint; it tries again by itself.",
+        "See the detail, and `standfast check` on this member; docs/endpoints.md.",
+        stored=False,
+    ),
     EventKind.NAMESAKE: _entry(
         _C, "Another machine joined under this member's name.", "Give each member its own name.", stored=False
     ),

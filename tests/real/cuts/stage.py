@@ -111,12 +111,16 @@ class Stage(Running):
         """All members but these."""
         return [name for name in self.lab.nodes if name not in names]
 
+    def endpoint(self) -> contextlib.AbstractAsyncContextManager[tuple[str, int]]:
+        """What clients connect to: a proxy on their own machine."""
+        return own_proxy(self.lab.directory / CLUSTER_FILE, QM, self.lab.inside(CLIENT))
+
     @contextlib.asynccontextmanager
     async def clients(self) -> AsyncIterator[LoadProcess]:
-        """Load through a proxy, both where clients are; entered when messages flow."""
+        """Load through the endpoint, from where clients are; entered when messages flow."""
         ticks: list[Tick] = []
         inside = self.lab.inside(CLIENT)
-        async with own_proxy(self.lab.directory / CLUSTER_FILE, QM, inside) as (address, port):
+        async with self.endpoint() as (address, port):
             settings = LoadSettings(kind="nats", address=address, port=port, run=f"c{secrets.token_hex(4)}")
             async with LoadProcess(settings, ticks.append, inside) as load:
                 while not any(tick.acked for tick in ticks):  # noqa: ASYNC110 - ticks come from another process
