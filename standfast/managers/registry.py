@@ -12,10 +12,11 @@ from standfast.managers.ibmmq import IbmMq
 from standfast.managers.mosquitto import Mosquitto
 from standfast.managers.nats import Nats
 from standfast.managers.ocf import Ocf
+from standfast.managers.rabbitmq import RabbitMq
 from standfast.managers.systemd import Systemd
 from standfast.ports import QueueManager
 
-_ALL: tuple[QueueManager, ...] = (Command(), IbmMq(), Mosquitto(), Nats(), Ocf(), Systemd())
+_ALL: tuple[QueueManager, ...] = (Command(), IbmMq(), Mosquitto(), Nats(), Ocf(), RabbitMq(), Systemd())
 DRIVERS: dict[str, QueueManager] = {one.kind: one for one in _ALL}
 
 

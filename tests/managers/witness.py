@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import aio_pika
 import aiomqtt
 import nats
 from msgspec import Struct
 
+from standfast.managers.rabbitmq import NOTED_S
 from standfast.ports import Place
 
 TOPIC, SESSION = "kept", "keeper"
@@ -56,6 +58,24 @@ async def _stored_mqtt(place: Place, count: int) -> list[bytes]:
     return found
 
 
+async def _store_amqp(place: Place, messages: list[bytes]) -> None:
+    connection = await aio_pika.connect(host=place.address, port=place.port)
+    async with connection:
+        channel = await connection.channel(publisher_confirms=True)
+        await channel.declare_queue(TOPIC, durable=True)
+        await asyncio.sleep(NOTED_S)  # on the disk, unseen from outside
+        for message in messages:
+            kept = aio_pika.Message(message, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+            await channel.default_exchange.publish(kept, routing_key=TOPIC, mandatory=True)
+
+
+async def _stored_amqp(place: Place, count: int) -> list[bytes]:
+    connection = await aio_pika.connect(host=place.address, port=place.port)
+    async with connection:
+        queue = await (await connection.channel()).declare_queue(TOPIC, durable=True)
+        return [(await queue.get(timeout=5)).body for _ in range(count)]
+
+
 _NATS = Witness(_store_nats, _stored_nats)
 
 
@@ -83,6 +103,7 @@ WITNESSES = {
     "command": _NATS,
     "nats": _NATS,
     "ocf": _NATS,
+    "rabbitmq": Witness(_store_amqp, _stored_amqp),
     "systemd": _NATS,
     "mosquitto": Witness(_store_mqtt, _stored_mqtt),
 }
