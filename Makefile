@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test hunt test-cuts deb test-deb lint types bench lock clean
+.PHONY: demo test hunt test-cuts test-brokers deb test-deb lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo
@@ -12,7 +12,7 @@ test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint types
 	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real --ignore tests/deploy/hosts
-	$(BIN)/pytest tests/real --ignore tests/real/cuts
+	$(BIN)/pytest tests/real --ignore tests/real/cuts --ignore tests/real/brokers
 	scripts/rooted.sh $(BIN)/pytest tests/real/cuts/test_three_members.py
 
 # Every planted bug, also those that the simulator finds only after many seeds.
@@ -34,6 +34,12 @@ test-deb:
 	@scripts/setup.sh test
 	@scripts/setup.sh hosts
 	$(BIN)/pytest -x tests/deploy/hosts
+
+# The brokers that start for seconds: the whole driver suite, and each in a cluster through kills, node death and moves.
+test-brokers:
+	@scripts/setup.sh test
+	STANDFAST_BROKERS=all $(BIN)/pytest tests/managers/test_driver_suite.py
+	$(BIN)/pytest tests/real/brokers
 
 lint:
 	$(BIN)/ruff check

@@ -25,6 +25,7 @@ need etcd etcd-server
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 if [ "$purpose" = test ]; then
     need mosquitto mosquitto
+    [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
     need git git
     [ -x /usr/lib/ocf/resource.d/heartbeat/anything ] || missing="$missing resource-agents"
     need ip iproute2

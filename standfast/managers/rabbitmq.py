@@ -10,18 +10,19 @@ and publishes without confirms promise nothing anywhere. A quorum queue counts f
 (`names.dets` of its Raft library is saved that late): one that is younger when the process dies is gone with all that
 was confirmed, and whoever asks for it waits for an answer that does not come.
 
-RabbitMQ does not lock its directory: that only one node has it is the business of the member (lease, epoch file, lock).
+RabbitMQ does not lock its directory: that only one node has it is the business of the member (lease, epoch file,
+lock).
 
-Nothing of the node depends on the host: its name is `rabbit@localhost` everywhere, its cookie is made by the first start
-beside the data. It runs without epmd, which would be shared by all brokers of a machine and outlive them: the port for
-`rabbitmqctl` is fixed, on 127.0.0.1 only. A script that calls `rabbitmqctl` so is written into the run directory.
+Nothing of the node depends on the host: its name is `rabbit@localhost` everywhere, its cookie is made by the first
+start beside the data. It runs without epmd, which would be shared by all brokers of a machine and outlive them: the
+port for `rabbitmqctl` is fixed, on 127.0.0.1 only. A script that calls `rabbitmqctl` so is in the run directory.
 
 Options
-    user, password_file  who may log in; the file is on each data member, mode 0600, its first line the password. Must be
-                         given unless the member's address is a loopback one, where RabbitMQ's own guest is let in then
+    user, password_file  who may log in; the file is on each data member, mode 0600, the password its first line. Must
+                         be given unless the member's address is a loopback one, where RabbitMQ's own guest is let in
     default_queue_type   what becomes of a durable queue declared without a type: "quorum" (default) or "classic"
     plugins              names of plugins to enable, such as "rabbitmq_management"; default none
-    settings             lines for rabbitmq.conf, such as {"heartbeat" = "10"}; those that a promise rests on are refused
+    settings             lines for rabbitmq.conf, such as {"heartbeat" = "10"}; what a promise rests on is refused
     node_name            default "rabbit@localhost"; a node that exists already must keep its name
     dist_port            port on 127.0.0.1 for rabbitmqctl; default: the client port + 20000
     installation         default /usr/lib/rabbitmq
@@ -53,7 +54,7 @@ CONFIG, DEFINITIONS, PLUGINS, CONTROL, ENVIRONMENT = (
     "rabbitmq-env.conf",
 )
 NOTED_S = 1.0
-"""A new quorum queue is there for a start after a crash once RabbitMQ's list of them was saved, within half a second."""
+"""A new quorum queue survives a crash once RabbitMQ has saved its list of them, which it does within half a second."""
 _DATA = "rabbitmq"
 _GUEST = Credentials("guest", "guest")
 _DIST_OFFSET = 20_000
@@ -101,8 +102,8 @@ class RabbitMq:
     kind = "rabbitmq"
     durability = Durability.SYNCED
     durability_note = (
-        "RabbitMQ syncs a message of a quorum queue to the disk before it confirms it; classic queues and streams are "
-        "confirmed unsynced: they survive the process's death, not the machine's."
+        "RabbitMQ syncs a message of a quorum queue to the disk before it confirms it; classic queues and streams may be "
+        "confirmed unsynced: they then survive the process's death, not the machine's."
     )
     option_names = frozenset(RabbitMqOptions.__struct_fields__)
     programs: tuple[str, ...] = ()
@@ -316,7 +317,7 @@ def _control(program: Path, environment: dict[str, str], options: RabbitMqOption
     return "\n".join(
         [
             "#!/bin/sh",
-            f"# rabbitmqctl for {place.name}. Run it as the user of the member: sh {place.run_dir / CONTROL} list_queues",
+            f"# rabbitmqctl for {place.name}, as the member's user. Try: sh {place.run_dir / CONTROL} list_queues",
             *lines,
             "export ERL_FLAGS='-start_epmd false'",
             f"export RABBITMQ_CTL_ERL_ARGS='-start_epmd false -erl_epmd_port {port} -dist_listen false'",

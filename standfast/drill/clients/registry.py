@@ -5,10 +5,15 @@ from collections.abc import Callable
 from standfast.drill.clients.base import Client
 from standfast.drill.clients.mqtt import MqttClient
 from standfast.drill.clients.nats import NatsClient
+from standfast.drill.clients.rabbitmq import RabbitClient
 from standfast.drill.record import LoadSettings
 from standfast.errors import UsageError
 
-CLIENTS: dict[str, Callable[[LoadSettings], Client]] = {"mosquitto": MqttClient, "nats": NatsClient}
+CLIENTS: dict[str, Callable[[LoadSettings], Client]] = {
+    "mosquitto": MqttClient,
+    "nats": NatsClient,
+    "rabbitmq": RabbitClient,
+}
 
 
 def client(settings: LoadSettings) -> Client:
