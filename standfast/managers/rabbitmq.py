@@ -102,8 +102,8 @@ class RabbitMq:
     kind = "rabbitmq"
     durability = Durability.SYNCED
     durability_note = (
-        "RabbitMQ syncs a message of a quorum queue to the disk before it confirms it; classic queues and streams may be "
-        "confirmed unsynced: they then survive the process's death, not the machine's."
+        "RabbitMQ syncs a message of a quorum queue to the disk before it confirms it; classic queues and streams may "
+        "be confirmed unsynced: they then survive the process's death, not the machine's."
     )
     option_names = frozenset(RabbitMqOptions.__struct_fields__)
     programs: tuple[str, ...] = ()
