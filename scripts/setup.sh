@@ -30,6 +30,7 @@ if [ "$purpose" = test ]; then
     [ -x /usr/lib/ocf/resource.d/heartbeat/anything ] || missing="$missing resource-agents"
     need ip iproute2
     need nft nftables
+    need chromium chromium
     need snmpwalk snmp
     need snmpd snmpd
     need snmptrapd snmptrapd

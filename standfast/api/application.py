@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from standfast.api import limits, openapi
+from standfast.api import limits, openapi, pages
 from standfast.api.answers import Failure, Problem, status_of
 from standfast.api.desk import Call, Desk
 from standfast.api.routes import BASE, ROUTES, Number, Route
@@ -44,6 +44,7 @@ def application(desk: Desk) -> web.Application:
         return web.Response(body=described, content_type="application/json")
 
     made.router.add_get(f"{BASE}/openapi.json", describe)
+    pages.add(made.router)
     made.on_response_prepare.append(_with_headers)
     return made
 

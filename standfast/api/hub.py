@@ -72,7 +72,8 @@ class Hub:
         self._asking = asyncio.Lock()
         self._look: Look | None = None
         self._looked_s = float("-inf")
-        self._took_s = 0.0
+        self._took_s: deque[float] = deque(maxlen=8)
+        self._member: ControlClient | None = None
         self._lines: deque[EventLine] = deque(maxlen=limits.EVENTS_KEPT)
         self._count = 0
 
@@ -121,15 +122,21 @@ class Hub:
     # ------------------------------------------------------------ following the member
 
     def _pause_s(self) -> float:
-        return max(limits.LOOK_EVERY_S, self._took_s / limits.LOOK_SHARE)
+        """By the shortest of the last times: the longer ones tell of this process, which yields to all others."""
+        return max(limits.LOOK_EVERY_S, min(self._took_s, default=0.0) / limits.LOOK_SHARE)
 
     async def _ask(self) -> None:
         loop = asyncio.get_running_loop()
+        member = self._member or await ControlClient(self._socket, limits.ASK_S).__aenter__()
+        self._member = None
         began_s = loop.time()
-        async with ControlClient(self._socket, limits.ASK_S) as member:
+        try:
             report = await member.ask(Status(), StatusReport)
-        self._looked_s = loop.time()
-        self._took_s = self._looked_s - began_s
+        except BaseException:
+            await member.__aexit__()
+            raise
+        self._member, self._looked_s = member, loop.time()
+        self._took_s.append(self._looked_s - began_s)
         self._look = telling.look(report)
 
     async def _watch(self) -> None:

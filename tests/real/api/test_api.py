@@ -6,57 +6,22 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from standfast.api import limits
 from standfast.api.openapi import codes
 from standfast.api.penalties import BURST
 from standfast.api.routes import ROUTES
-from standfast.lab.processes import tree
 from standfast.model.events import EventKind
 from standfast.tokens import Right
-from tests.api.asking import NOW_MS, Person, person, serving, tokens, until_served, until_so
-from tests.real.running import QM, Running, lasting, until
+from tests.real.api.asking import NOW_MS, Person, api_process, person, tokens, until_served, until_so
+from tests.real.running import QM, until
 
 FOREIGN = {"Origin": "https://elsewhere.example"}
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory) -> Iterator[Running]:
-    yield from lasting(serving(tmp_path_factory.mktemp("api")))
-
-
-@pytest.fixture(scope="module")
-def viewer(shared) -> Person:
-    return person(shared, "wall", Right.VIEWER)
-
-
-@pytest.fixture(scope="module")
-def operator(shared) -> Person:
-    return person(shared, "alice", Right.OPERATOR)
-
-
-@pytest.fixture
-async def cluster(shared):
-    await shared.lab.until_whole()
-    yield shared
-    await shared.audit()
-
-
 def path_of(route) -> str:
     return route.path.format(member="a", queue_manager=QM)
-
-
-def api_process(cluster: Running, member: str) -> int | None:
-    """The API's process of a member."""
-    for pid in tree([cluster.lab.nodes[member].pid]):
-        with contextlib.suppress(OSError):
-            if b"standfast.api\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return pid
-    return None
 
 
 # ---------------------------------------------------------------- who may what

@@ -13,6 +13,7 @@ import aiohttp
 
 from standfast.api.routes import BASE
 from standfast.lab.plan import STATE, TRUST
+from standfast.lab.processes import tree
 from standfast.lab.reach import SETTLE_S
 from standfast.tokens import Right, TokenFile
 from standfast.trust import CA_CERTIFICATE, ssl_client_context
@@ -113,3 +114,12 @@ async def serving(directory: Path) -> Running:
         for member in running.lab.nodes:
             await until_served(Person(running), member)
     return running
+
+
+def api_process(cluster: Running, member: str) -> int | None:
+    """The API's process of a member."""
+    for pid in tree([cluster.lab.nodes[member].pid]):
+        with contextlib.suppress(OSError):
+            if b"standfast.api\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+    return None
