@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test hunt test-cuts test-brokers deb test-deb lint types bench lock clean
+.PHONY: demo test hunt test-cuts test-brokers test-alerts deb test-deb lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo
@@ -12,7 +12,7 @@ test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint types
 	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real --ignore tests/deploy/hosts
-	$(BIN)/pytest tests/real --ignore tests/real/cuts --ignore tests/real/brokers
+	$(BIN)/pytest tests/real --ignore tests/real/cuts --ignore tests/real/brokers --ignore tests/real/alerts
 	scripts/rooted.sh $(BIN)/pytest tests/real/cuts/test_three_members.py
 
 # Every planted bug, also those that the simulator finds only after many seeds.
@@ -40,6 +40,11 @@ test-brokers:
 	@scripts/setup.sh test
 	STANDFAST_BROKERS=all $(BIN)/pytest tests/managers/test_driver_suite.py
 	$(BIN)/pytest tests/real/brokers
+
+# Sinks of events: RabbitMQ, a cluster without a majority, takeovers with sinks that fail at random.
+test-alerts:
+	@scripts/setup.sh test
+	$(BIN)/pytest tests/alerts tests/real/test_alerts.py tests/real/alerts
 
 lint:
 	$(BIN)/ruff check

@@ -17,6 +17,7 @@ from standfast.managers.ibmmq_words import STATUSES, STRMQM
 from standfast.managers.ocf_agent import CODES, SERVES, STARTED, STOPPED
 from standfast.managers.registry import DRIVERS
 from standfast.model.event_fields import CARRIED, FIELDS
+from standfast.model.sinks import KINDS, Choice
 from standfast.model.timing import PROFILES
 
 DOCS = Path(__file__).parent
@@ -88,6 +89,21 @@ def fields() -> str:
     return "\n".join(lines) + "\n"
 
 
+def sinks() -> str:
+    """Each kind of sink with what it takes."""
+    lines = ["| kind | url | target | options |", "|---|---|---|---|"]
+    for kind, traits in KINDS.items():
+        urls = ", ".join(f"`{scheme}://`" + (f" ({port})" if port else "") for scheme, port in traits.schemes.items())
+        options = "<br>".join(_option(name, choice) for name, choice in traits.options.items())
+        lines.append(f"| `{kind}` | {urls} | {traits.target} | {options} |")
+    return "\n".join(lines) + "\n"
+
+
+def _option(name: str, choice: Choice) -> str:
+    words = f": {', '.join(choice.words)}" if choice.words else ""
+    return f"`{name}`: {choice.meaning}{words}"
+
+
 def event_schema() -> str:
     """The JSON schema of events."""
     return json.dumps(schema(), indent=1) + "\n"
@@ -109,6 +125,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "events": events_markdown,
     "event_fields": event_fields,
     "fields": fields,
+    "sinks": sinks,
     "ends": ends_markdown,
     "refusals": refusals_markdown,
 }

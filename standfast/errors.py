@@ -130,3 +130,9 @@ class NotAMember(StandfastError):  # noqa: N818 - a situation
     """The cluster has removed this member, or has it at another address: starting it again is of no use."""
 
     exit_code = 14
+
+
+class SinkError(StandfastError):
+    """A sink of events did not take what it was given; the message says why."""
+
+    exit_code = 15

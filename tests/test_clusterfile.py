@@ -21,6 +21,7 @@ from standfast.model.cluster import (
     StorageSpec,
     StoreSpec,
 )
+from standfast.model.sinks import SinkSpec
 from standfast.model.timing import PROFILES, Timing
 
 ID = "0123456789abcdef"
@@ -58,7 +59,10 @@ def test_the_template_says_what_it_was_given():
 
 
 def test_the_commented_lines_of_the_template_are_the_defaults():
-    assert read(uncommented(TEXT).encode()).cluster == CLUSTER
+    """But for the sink, which is an example."""
+    cluster = read(uncommented(TEXT).encode()).cluster
+    assert msgspec.structs.replace(cluster, sinks=()) == CLUSTER
+    assert [sink.name for sink in cluster.sinks] == ["syslog"]
 
 
 def test_the_template_without_queue_managers_shows_one_that_would_load():
@@ -67,10 +71,12 @@ def test_the_template_without_queue_managers_shows_one_that_would_load():
     assert [q.name for q in read(uncommented(text).encode()).cluster.queue_managers] == ["orders"]
 
 
-@pytest.mark.parametrize("cls", [MemberSpec, Policy, QueueManagerSpec, StorageSpec, StoreSpec, DiskSpec, Timing])
+@pytest.mark.parametrize(
+    "cls", [MemberSpec, Policy, QueueManagerSpec, StorageSpec, StoreSpec, DiskSpec, Timing, SinkSpec]
+)
 def test_every_key_of_every_table_is_in_the_template(cls):
     for field in msgspec.structs.fields(cls):
-        assert re.search(rf"(?m)^(#?{field.name} = |(# \[)?\[queue_manager\.{field.name}\])", TEXT), field.name
+        assert re.search(rf"(?m)^(#?{field.name} = |#?( \[)?\[(queue_manager|sink)\.{field.name}\])", TEXT), field.name
 
 
 def test_data_members_see_the_shared_disk_unless_their_table_says_otherwise():

@@ -10,7 +10,8 @@ from standfast.api.desk import Call
 from standfast.api.stream import stream
 from standfast.cli.can_stop import left_behind
 from standfast.cli.verdict import cost_sentence
-from standfast.member.control_protocol import CanStop, ConfigReport, SafetyReport, ShowConfig, TakeSnapshot
+from standfast.member.config_protocol import ConfigReport
+from standfast.member.control_protocol import CanStop, SafetyReport, ShowConfig, TakeSnapshot
 from standfast.member.snapshot import Snapshot
 from standfast.model.cluster import StoreSpec
 from standfast.tokens import Token

@@ -15,7 +15,8 @@ import msgspec
 from standfast.api.desk import Desk
 from standfast.api.routes import BASE, TOKENS
 from standfast.errors import StandfastError
-from standfast.member.control_protocol import ConfigReport, ShowConfig
+from standfast.member.config_protocol import ConfigReport
+from standfast.member.control_protocol import ShowConfig
 from standfast.model.cluster import MemberSpec
 from standfast.tokens import Token
 from standfast.trust import ssl_client_context

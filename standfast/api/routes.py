@@ -12,7 +12,7 @@ from standfast.api.bodies import Login, MoveOrder, Order, Question
 from standfast.api.desk import Call
 from standfast.api.gate import MEMBER, Wanted
 from standfast.api.limits import EVENTS_KEPT
-from standfast.member.control_protocol import ConfigReport
+from standfast.member.config_protocol import ConfigReport
 from standfast.member.snapshot import Snapshot
 from standfast.tokens import Right, Token
 

@@ -11,6 +11,7 @@ from standfast.cli.examples import example
 from standfast.cli.machine import Finding, machine_findings
 from standfast.cli.run import RUN_DIR, STATE_DIR, TRUST, known_member
 from standfast.cli.screen import Column, as_json, console, show, styled, table
+from standfast.cli.sink_finding import sink_findings
 from standfast.cli.unit import unit_trouble
 from standfast.cli.words import Level
 from standfast.clusterfile import Reading, read
@@ -52,6 +53,7 @@ def check(
                 )
             )
             found += asyncio.run(disk_findings(reading.cluster, me, keys / CLUSTER_KEY))
+            found += asyncio.run(sink_findings(reading.cluster, name))
             if trouble := unit_trouble(reading.cluster, me):
                 level, text, action = trouble
                 found.append(Finding(level, "systemd", text, action))

@@ -25,7 +25,8 @@ from standfast.clusterfile import read
 from standfast.clusterfile.reader import contents
 from standfast.clusterfile.written import written
 from standfast.errors import ClusterFileError, MachineError, Outdated, Refused, UsageError
-from standfast.member.control_protocol import ApplyConfig, ConfigReport, OrderResult, ShowConfig
+from standfast.member.config_protocol import ConfigReport
+from standfast.member.control_protocol import ApplyConfig, OrderResult, ShowConfig
 from standfast.model.cluster import Cluster
 from standfast.quorum.configuration import differences, fixed
 

@@ -169,6 +169,7 @@ def _foot(report: StatusReport) -> list[Text]:
     return [
         Text(f"Store    {answers}, {', '.join(facts)}"),
         *_disk(report),
+        *_sinks(report),
         Text(
             f"Timing   heartbeat {timing.interval_ms} ms, lease {timing.term_ms} ms, in doubt after "
             f"{timing.interval_ms * timing.in_doubt_after} ms"
@@ -185,6 +186,17 @@ def _disk(report: StatusReport) -> list[Text]:
     read = f"read in {disk.read_ms:.1f} ms" if disk.reading == "ok" else f"reading: {plain(disk.reading)}"
     written = f"written in {disk.write_ms:.1f} ms" if disk.writing == "ok" else f"writing: {plain(disk.writing)}"
     return [Text(f"Disk     {read}, {written}, {disk.path}")]
+
+
+def _sinks(report: StatusReport) -> list[Text]:
+    """Where events go, as the answering member's courier has it."""
+    lines = []
+    for sink in report.sinks:
+        facts = [str(sink.state), f"{sink.delivered} delivered from here"]
+        facts += [f"{sink.waiting} wait"] if sink.waiting else []
+        facts += ["reads the log"] if sink.reading_log else []
+        lines.append(Text(f"Sink     {sink.name} ({sink.kind}) {', '.join(facts)}"))
+    return lines
 
 
 def _socket(address: str, port: int) -> str:

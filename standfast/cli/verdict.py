@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from standfast.alerts.pump import SinkState
 from standfast.cli.words import (
     COSTS,
     ISOLATED,
@@ -22,6 +23,8 @@ from standfast.model.events import Severity
 from standfast.model.records import MemberState, Phase
 from standfast.quorum.can_stop import Reason, weak_points
 
+LASTING_MS = 30_000
+"""A sink that has failed for so long needs a person."""
 MANY = 3
 """With more queue managers than this the first line counts them and names only those that do not run."""
 
@@ -151,10 +154,31 @@ def remarks(report: StatusReport) -> Iterator[Remark]:
             "see that a majority of members reach each other",
         )
     yield from _of_the_cluster(report)
+    yield from _of_sinks(report)
     for notice in report.notices:
         words = NOTICES[notice.kind]
         detail = f" ({notice.detail})" if notice.detail else ""
         yield Remark(words.level, notice.subject or words.name, words.meaning + detail, words.action)
+
+
+def _of_sinks(report: StatusReport) -> Iterator[Remark]:
+    """Sinks that take nothing; for as long as a takeover may last that is no reason to act."""
+    for sink in report.sinks:
+        if sink.state is SinkState.FAILING:
+            lasting = report.at_unix_ms - sink.since_unix_ms >= LASTING_MS
+            yield Remark(
+                Level.WARNING if lasting else Level.NOTE,
+                f"sink {sink.name}",
+                f"{report.answered_by} could not deliver, and tries again ({sink.detail}); {sink.waiting} events wait",
+                f"mend that, then `standfast alert test {sink.name}`",
+            )
+        elif sink.dropped:
+            yield Remark(
+                Level.WARNING,
+                f"sink {sink.name}",
+                f"{sink.dropped} events were given up because too many waited for it",
+                "read them with `standfast events`",
+            )
 
 
 def _of_the_cluster(report: StatusReport) -> Iterator[Remark]:

@@ -16,6 +16,8 @@ Layout of the file::
     [queue_manager.storage]         see StorageSpec
     [queue_manager.options]         settings of the driver
     [[queue_manager.endpoints]]     kind, and settings of that kind
+    [[sink]]                        one for each sink of events, see SinkSpec
+    [sink.options]                  settings of its kind
 """
 
 import difflib
@@ -45,11 +47,13 @@ from standfast.model.cluster import (
     StoreSpec,
     WatchdogMode,
 )
+from standfast.model.events import Severity
+from standfast.model.sinks import Delivery, SinkKind, SinkSpec
 from standfast.model.timing import DEFAULT_PROFILE, PROFILES, Timing, TimingError, timing
 
 S = TypeVar("S", bound=Struct)
 
-_TABLES = ("cluster", "timing", "policy", "store", "disk", "member", "queue_manager")
+_TABLES = ("cluster", "timing", "policy", "store", "disk", "member", "queue_manager", "sink")
 _TIMING_KEYS = tuple(field.name for field in msgspec.structs.fields(Timing))
 
 _WANTED: dict[Any, tuple[str, Any]] = {
@@ -63,6 +67,9 @@ _WANTED: dict[Any, tuple[str, Any]] = {
     WatchdogMode: ('"off", "automatic" or "required"', WatchdogMode.OFF),
     LinkLoss: ('"keep" or "evict"', LinkLoss.KEEP),
     dict[str, Any]: ("a table", {}),
+    SinkKind: (f"one of {', '.join(SinkKind)}", SinkKind.SYSLOG),
+    Severity: ('"info", "warning" or "critical"', Severity.INFO),
+    Delivery: ('"usual", "from_log" or "at_once"', Delivery.USUAL),
     StorageSpec: ("a table [queue_manager.storage]", StorageSpec(path="")),
     tuple[EndpointSpec, ...]: ("a list of tables [[queue_manager.endpoints]]", ()),
 }
@@ -154,6 +161,7 @@ class _Reader:
             queue_managers=queue_managers,
             store=store,
             disk=self._struct(DiskSpec, self._table("disk"), ("disk",)),
+            sinks=self._list(SinkSpec, "sink"),
             edition=self._value(head, "edition", int, ("cluster",)) if "edition" in head else 0,
         )
         self._say_all(rules.problems(cluster))

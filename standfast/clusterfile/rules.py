@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import chain
 from urllib.parse import urlsplit
 
-from standfast.clusterfile import queue_managers
+from standfast.clusterfile import queue_managers, sinks
 from standfast.clusterfile.places import Fault, Path, Problem
 from standfast.clusterfile.words import OPTIONAL_PORTS, TCP_PORTS, name, port
 from standfast.model.cluster import NO_DISK, Cluster, MemberSpec, Policy, Role, WatchdogMode
@@ -37,6 +37,7 @@ def problems(cluster: Cluster) -> Iterator[Problem]:
         _sockets(cluster),
         _watchdogs(cluster),
         queue_managers.problems(cluster),
+        sinks.problems(cluster),
         _policy(cluster),
         _disk(cluster),
         _same_names(cluster),
@@ -229,7 +230,11 @@ def _sockets(cluster: Cluster) -> Iterator[Problem]:
 
 def _same_names(cluster: Cluster) -> Iterator[Problem]:
     """Names are unique even for those who do not see capitals: they become file and host names."""
-    for table, named in (("member", cluster.members), ("queue_manager", cluster.queue_managers)):
+    for table, named in (
+        ("member", cluster.members),
+        ("queue_manager", cluster.queue_managers),
+        ("sink", cluster.sinks),
+    ):
         seen: dict[str, int] = {}
         for number, word in enumerate(entry.name for entry in named):
             first = seen.setdefault(word.casefold(), number)

@@ -21,6 +21,8 @@ from standfast.model.cluster import (
     StorageSpec,
     StoreSpec,
 )
+from standfast.model.events import Severity
+from standfast.model.sinks import SinkKind, SinkSpec
 from standfast.model.timing import DEFAULT_PROFILE, PROFILES
 
 WIDTH = 100
@@ -84,6 +86,25 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "path": "A block device or file of its own that all data members see, prepared by `standfast disk init`; "
         "empty: there is none. See docs/shared-disk.md.",
     },
+    SinkSpec: {
+        "name": "Unique; letters, digits and dashes.",
+        "kind": "amqp (1.0), amqp091, mqtt, nats, snmp, webhook, syslog or command; see docs/alerts.md.",
+        "url": "Where it is, such as nats://10.0.0.9:4222; without user and password.",
+        "target": "Queue, address, topic or subject there.",
+        "queue_manager": "It is on that queue manager of this cluster, wherever that runs: this replaces the host "
+        "and the port of the url.",
+        "severity": 'The least severity that it takes: "info", "warning" or "critical".',
+        "only": "Kinds of events that it takes; empty: all.",
+        "delivery": '"usual": for queues from the store\'s log, for others at once from each member; or '
+        '"from_log" or "at_once".',
+        "deadline_s": "Longest time for one delivery, in seconds.",
+        "username": "At the sink.",
+        "password_file": "File on each member with the password, or with the community of SNMP version 2c.",
+        "ca_file": "Who signed its certificate; empty: the system's authorities.",
+        "cert_file": "For a sink that asks for client certificates.",
+        "key_file": "Of that certificate.",
+        "options": "",
+    },
     StoreSpec: {
         "endpoints": 'An etcd that exists already, such as ["https://10.0.0.9:2379"]; '
         "empty: Standfast runs one etcd on each member.",
@@ -115,6 +136,8 @@ _QUEUE_MANAGERS = "What to keep available. Each runs on one data member at a tim
 _EXAMPLE = QueueManagerSpec(
     name="orders", kind="nats", port=4222, storage=StorageSpec(path="/shared/orders"), options={}
 )
+_SINKS = "Where events go, so that a person hears of them: docs/alerts.md."
+_EXAMPLE_SINK = SinkSpec(name="syslog", kind=SinkKind.SYSLOG, url="unix:///dev/log", severity=Severity.WARNING)
 _OPTIONS = "Settings of the driver; `standfast check` names those that it does not know."
 
 _ENDPOINTS = "What leads clients to it wherever it runs, such as an address that moves with it: docs/endpoints.md."
@@ -159,6 +182,7 @@ def template(
         lines += [*_queue_manager(qm, explain=number == 0), ""]
     if not queue_managers:
         lines += map(_commented, _queue_manager(_EXAMPLE))
+    lines += ["", *_comment(_SINKS), *map(_commented, ["[[sink]]", *_keys(_EXAMPLE_SINK), "[sink.options]"])]
     while not lines[-1]:
         lines.pop()
     return "\n".join(lines) + "\n"

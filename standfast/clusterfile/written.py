@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from standfast.model.cluster import Cluster, EndpointSpec, QueueManagerSpec
+from standfast.model.sinks import SinkSpec
 from standfast.model.timing import PROFILES, Timing
 
 TABLES = "endpoints"
@@ -26,6 +27,7 @@ def written(cluster: Cluster) -> str:
         *([f"[{name}]", *keys] for name in ("policy", "store", "disk") if (keys := [*_keys(getattr(cluster, name))])),
         *(["[[member]]", *_keys(member)] for member in cluster.members),
         *([*_queue_manager(qm)] for qm in cluster.queue_managers),
+        *([*_sink(sink)] for sink in cluster.sinks),
     ]
     return "\n".join("\n".join(table) + "\n" for table in tables)
 
@@ -55,6 +57,14 @@ def endpoint_table(endpoint: EndpointSpec) -> Iterator[str]:
     yield "[[queue_manager.endpoints]]"
     yield f"kind = {toml(endpoint.kind)}"
     yield from (f"{_key(key)} = {toml(value)}" for key, value in endpoint.options.items())
+
+
+def _sink(sink: SinkSpec) -> Iterator[str]:
+    yield "[[sink]]"
+    yield from _keys(sink)
+    if sink.options:
+        yield "[sink.options]"
+        yield from (f"{_key(key)} = {toml(value)}" for key, value in sink.options.items())
 
 
 def _keys(spec: Struct) -> Iterator[str]:

@@ -11,8 +11,9 @@ from standfast.endpoints.registry import endpoint_problems
 from standfast.errors import ClusterFileError, StandfastError
 from standfast.managers.registry import driver
 from standfast.member.attendant import Attendant
+from standfast.member.config_protocol import ConfigReport
 from standfast.member.control import Actor
-from standfast.member.control_protocol import ApplyConfig, ConfigReport
+from standfast.member.control_protocol import ApplyConfig
 from standfast.model.cluster import Cluster, QueueManagerSpec
 from standfast.quorum import signals as sig
 from standfast.quorum.configuration import in_force

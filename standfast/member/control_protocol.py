@@ -8,6 +8,8 @@ by whoever shows them. Unknown keys are ignored, so that a newer side may say mo
 
 from msgspec import Struct, field
 
+from standfast.member.alert_protocol import AlertReport, TestAlert
+from standfast.member.config_protocol import ConfigReport
 from standfast.member.report import StatusReport
 from standfast.member.snapshot import Snapshot
 from standfast.model.cluster import Cluster, MemberSpec
@@ -190,6 +192,7 @@ ORDERS = (
     AddMember,
     RemoveMember,
     ReplaceMember,
+    TestAlert,
 )
 """Requests that change something."""
 Request = (
@@ -214,6 +217,7 @@ Request = (
     | AddMember
     | RemoveMember
     | ReplaceMember
+    | TestAlert
 )
 
 # ---------------------------------------------------------------- answers
@@ -277,26 +281,6 @@ class RestartReport(Struct, frozen=True, kw_only=True, tag_field="is", tag="rest
     running: tuple[str, ...]
 
 
-class ConfigReport(Struct, frozen=True, kw_only=True, tag_field="is", tag="config"):
-    """The answer to ShowConfig.
-
-    Attributes:
-        cluster: all that is in force, queue managers by name.
-        edition: how often operators have changed it.
-        founded: whether the store holds it yet; else it is the cluster file's.
-        term_ceiling_ms: the longest lease that a member may still hold; above the one in force while a change settles.
-        waited_for: members of whom the answering one does not know yet that they go by it.
-        file_differs: whether the answering member's cluster file says something else.
-    """
-
-    cluster: Cluster
-    edition: int
-    founded: bool
-    term_ceiling_ms: int
-    waited_for: tuple[str, ...] = ()
-    file_differs: bool = False
-
-
 class EventLine(Struct, frozen=True, kw_only=True, tag_field="is", tag="event"):
     """One line of the event log.
 
@@ -347,4 +331,5 @@ Response = (
     | Snapshot
     | OverrideReport
     | ConfigReport
+    | AlertReport
 )

@@ -8,7 +8,6 @@ then everything is closed, the warden last, with whatever it may still run.
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import hashlib
 import logging
@@ -20,8 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from standfast.errors import AlreadyRunning, MachineError, StandfastError
+from standfast.errors import MachineError, StandfastError
 from standfast.links.udp import UdpLinks
+from standfast.member.alerting import Alerting
 from standfast.member.api_child import run_api
 from standfast.member.attendant import Attendant
 from standfast.member.configuring import Configuring
@@ -34,6 +34,7 @@ from standfast.member.handover import Handover
 from standfast.member.hands import Hands
 from standfast.member.hops import Hops
 from standfast.member.journal import Journal
+from standfast.member.lockfile import locked
 from standfast.member.logs import set_up
 from standfast.member.memory import Memory
 from standfast.member.notify import Notifier
@@ -95,6 +96,7 @@ def main(
             return
         with asyncio.Runner() as runner:
             daemon = Daemon(cluster, member, trust_dir=trust, state_dir=state_dir, run_dir=run_dir, group=group)
+            daemon.log_format = log_format
             runner.run(daemon.run())
     except StandfastError as error:
         if log_format != "json":
@@ -118,6 +120,8 @@ class Daemon:
         self._socket = run_dir.absolute() / f"{me}.sock"
         self._own_run_dir = run_dir.absolute() / me
         self._group = group
+        self.log_format = "console"
+        """Of the processes that log beside this one."""
 
     async def run(self) -> None:
         """From start to end. Its run directory is locked before anything in it is ended: a daemon may live there."""
@@ -138,28 +142,30 @@ class Daemon:
             ) from error
 
     async def _live(self, state: StateDir) -> None:
-        identity = Identity(name=self._me, machine=state.machine, process=secrets.randbits(63))
         key = load_cluster_key(self._trust_dir / CLUSTER_KEY)
         store = Storehouse(self._cluster, self._me, state.machine, state.path, self._trust_dir)
         journal = Journal(self._me)
         cache = SettingsCache(state.path, self._cluster.id)
         cluster = cache.in_force(self._cluster)
         board, memory = health_board(cluster.member(self._me), cluster.timing), Memory(state.path)
-        core = Core(identity, cluster, boottime_ns(), remembered=memory.read())
+        core = Core(self._identity(state), cluster, boottime_ns(), remembered=memory.read())
         runtime = Runtime(cluster, core, journal, board)
         hands = Hands(self._own_run_dir, self._cgroup_name())
         links = UdpLinks(cluster, self._me, key)
         ledger = Ledger(store.client, self._me)
         scribe = Scribe(self._cluster.id, ledger, store.client, journal, view=lambda: core.view, inbox=runtime)
         attendant = Attendant(self._cluster, self._me, self._own_run_dir, hands, runtime)
+        configuring, alerting = Configuring(self._cluster, core, attendant), self._alerting(state, core, journal)
         reporter = Reporter(self._cluster, core, store, scribe, links.counters)
         runtime.link, runtime.scribe, runtime.attendant, runtime.warden = links, scribe, attendant, hands
-        runtime.memory, hands.reports = memory, attendant
+        runtime.memory, hands.reports, reporter.sinks = memory, attendant, alerting.reports
         hands.on_state, notifier = lambda told: _note_containment(reporter, told), Notifier()
         handover = Handover(hands, notifier)
-        configuring = Configuring(self._cluster, core, attendant)
         talks = MemberHandler(
-            self._cluster, reporter, ledger, journal, runtime.order, restart=handover.restart, configuring=configuring
+            *(self._cluster, reporter, ledger, journal, runtime.order),
+            restart=handover.restart,
+            configuring=configuring,
+            alerting=alerting,
         )
         control = ControlServer(self._socket, talks, self._group)
         watchdog = self._watchdog(cluster, state, hands, journal, reporter)
@@ -173,6 +179,7 @@ class Daemon:
         reporter.notice(NoticeKind.SETTINGS_CACHE, "settings", cache.trouble)
 
         async with contextlib.AsyncExitStack() as opened:
+            opened.push_async_callback(_ended, asyncio.create_task(alerting.run()))
             watchdog.begin()
             opened.push_async_callback(watchdog.close)
             runtime.first(await hands.open(inherit=core.ordered.own is None))
@@ -196,6 +203,15 @@ class Daemon:
         """One that no other member on this machine has, be it of another cluster with the same names."""
         unique = hashlib.blake2s(f"{self._cluster.id} {self._own_run_dir}".encode(), digest_size=4).hexdigest()
         return f"{self._cluster.name}-{self._me}-{unique}"
+
+    def _identity(self, state: StateDir) -> Identity:
+        return Identity(name=self._me, machine=state.machine, process=secrets.randbits(63))
+
+    def _alerting(self, state: StateDir, core: Core, journal: Journal) -> Alerting:
+        files = {"state_dir": state.path, "trust_dir": self._trust_dir}
+        alerting = Alerting(core, journal, **files, log_format=self.log_format)
+        journal.on_told = alerting.told
+        return alerting
 
     def _watchdog(
         self, cluster: Cluster, state: StateDir, hands: Hands, journal: Journal, reporter: Reporter
@@ -278,6 +294,11 @@ async def _first_end(runtime: Runtime, work: list[asyncio.Task[None]]) -> None:
         raise why
 
 
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 def _root(failure: BaseException) -> BaseException:
     """The one failure inside a task group's bundle."""
     while isinstance(failure, BaseExceptionGroup):
@@ -291,27 +312,6 @@ async def _stay_alive(notifier: Notifier, reporter: Reporter, store: Storehouse)
         notifier.tell("WATCHDOG=1")
         reporter.notice(NoticeKind.STORE_VERSION, "etcd", store.faulty_version)
         await asyncio.sleep(ALIVE_EVERY_S)
-
-
-def locked(file: Path, member: str) -> int:
-    """A descriptor that holds this lock, with this process's pid in it, until closed; AlreadyRunning, MachineError."""
-    try:
-        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise MachineError(
-            f"The run directory {file.parent} can not be used: {error.strerror}. It must belong to the user that runs "
-            f"Standfast."
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise AlreadyRunning(
-            f"A daemon uses {file.parent} already: member {member!r} runs on this machine. Stop it first."
-        ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    return lock
 
 
 def _note_containment(reporter: Reporter, told: State) -> None:

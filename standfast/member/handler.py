@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from standfast.clusterfile.rules import member_problems
 from standfast.errors import StandfastError, StoreError, UsageError
 from standfast.member import audit
+from standfast.member.alert_protocol import TestAlert
+from standfast.member.alerting import Alerting
 from standfast.member.configuring import Configuring
 from standfast.member.control import Actor
 from standfast.member.control_protocol import (
@@ -104,6 +106,7 @@ class MemberHandler:
         *,
         restart: Callable[..., Awaitable[RestartReport]],
         configuring: Configuring,
+        alerting: Alerting,
     ) -> None:
         self._cluster = cluster
         self._reporter = reporter
@@ -112,6 +115,7 @@ class MemberHandler:
         self._order = order
         self._restart = restart
         self._configuring = configuring
+        self._alerting = alerting
 
     async def handle(self, request: Request, actor: Actor) -> Response:
         """Answer everything but Events, and tell who gave which order; raises ClusterFileError, UsageError."""
@@ -140,6 +144,8 @@ class MemberHandler:
             return self._reporter.override(await self._order(_grant(dry, "")))
         if isinstance(request, Restart):
             return await self._restart(check=request.check, leave=request.leave)
+        if isinstance(request, TestAlert):
+            return await self._alerting.test(request.sink, str(actor))
         if isinstance(request, ShowConfig):
             return self._configuring.report()
         if isinstance(request, TakeSnapshot):

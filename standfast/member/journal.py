@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
 from collections import deque
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from standfast.member.control_protocol import EventLine
 from standfast.model.events import CATALOGUE, Event, Severity
-from standfast.stores.ledger import StoredEvent
+from standfast.model.told import StoredEvent
 
 KEEP = 1000
 """Local events kept in memory for `events` and `history`."""
@@ -24,8 +25,12 @@ class Journal:
 
     def __init__(self, member: str) -> None:
         self._member = member
+        self._process = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
+        self.on_told: Callable[[StoredEvent, bool], None] = lambda _event, _stored: None
+        """Hears of every event that this member tells, and whether the store has it; must not wait."""
         self._local: deque[EventLine] = deque(maxlen=KEEP)
         self._told_total = 0
+        self._named = 0
         self._stirred = 0
         self._news = asyncio.Event()
 
@@ -43,12 +48,28 @@ class Journal:
         self._told_total += 1
         self._note(CATALOGUE[event.kind].severity, line)
         self.stir()
+        self.on_told(self.named(event, line.at_unix_ms), False)
+
+    def named(self, event: Event, at_unix_ms: int) -> StoredEvent:
+        """A local event with what those in the store have: an id of its own, a teller, a time."""
+        moment = datetime.fromtimestamp(at_unix_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        self._named += 1
+        return StoredEvent(
+            id=f"{self._member}.{self._process}.l{self._named:09d}",
+            time=moment.replace("+00:00", "Z"),
+            member=self._member,
+            severity=CATALOGUE[event.kind].severity,
+            kind=event.kind,
+            subject=event.subject,
+            fields=event.fields,
+        )
 
     def stored(self, events: Iterable[StoredEvent]) -> None:
         """Events that this member has just written to the store."""
         for event in events:
             self._note(event.severity, line_of(event))
             self.stir()
+            self.on_told(event, True)
 
     def local_since(self, position: int) -> tuple[list[EventLine], int]:
         """Local events after the first `position` ever told, and the position after them."""

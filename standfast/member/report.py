@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from standfast.alerts.pump import SinkReport
 from standfast.links.disk_io import DiskState
 from standfast.member.warden_protocol import WatchdogState
 from standfast.model.cluster import Role
@@ -189,6 +190,7 @@ class StatusReport(Struct, frozen=True, kw_only=True, tag_field="is", tag="statu
         orders: what operators told the cluster.
         notices: what else a person should see.
         disk: the shared disk; None when the answering member sees none.
+        sinks: where events go, as the answering member's courier sees them.
     """
 
     cluster: str
@@ -201,6 +203,7 @@ class StatusReport(Struct, frozen=True, kw_only=True, tag_field="is", tag="statu
     orders: Orders = Orders()
     notices: tuple[Notice, ...] = ()
     disk: DiskReport | None = None
+    sinks: tuple[SinkReport, ...] = ()
 
 
 # ---------------------------------------------------------------- what a report means

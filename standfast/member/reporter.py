@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from standfast.alerts.pump import SinkReport
 from standfast.managers.registry import DRIVERS
 from standfast.member.control_protocol import OverrideReport
 from standfast.member.report import (
@@ -68,6 +69,9 @@ class Reporter:
         self.disk: Callable[[], DiskReport] | None = None
         """How it stands with the shared disk; None where there is none."""
 
+        self.sinks: Callable[[], tuple[SinkReport, ...]] = tuple
+        """How it stands with each sink of events."""
+
     def notice(self, kind: NoticeKind, subject: str = "", detail: str = "") -> None:
         """Add or renew a notice; an empty detail takes it back."""
         if detail:
@@ -101,6 +105,7 @@ class Reporter:
                 strangers=self._store.strangers,
             ),
             disk=self.disk() if self.disk is not None else None,
+            sinks=self.sinks(),
             orders=core.view.orders.record,
             notices=(
                 *self._overrides(),

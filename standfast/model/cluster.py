@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from standfast.model.sinks import SinkSpec
 from standfast.model.timing import PROFILES, Timing
 
 NO_DISK = "none"
@@ -229,6 +230,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
         queue_managers: what to keep available.
         store: the etcd.
         disk: the shared disk.
+        sinks: where events go.
         edition: of the settings of the cluster that it was taken from while that ran; 0: it may found one.
     """
 
@@ -241,6 +243,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     store: StoreSpec = StoreSpec()
     disk: DiskSpec = DiskSpec()
     edition: int = 0
+    sinks: tuple[SinkSpec, ...] = ()
 
     @property
     def majority(self) -> int:

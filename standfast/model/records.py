@@ -18,6 +18,7 @@ from msgspec import Struct, structs
 
 from standfast.model.cluster import Cluster, MemberSpec, Policy, QueueManagerSpec, Role
 from standfast.model.events import Event
+from standfast.model.sinks import SinkSpec
 from standfast.model.timing import Timing
 
 ORDERS_KEY = "orders"
@@ -176,6 +177,7 @@ class SettingsRecord(Struct, frozen=True, kw_only=True):
         specs: of all voters; empty in a record of an older release: those of the cluster file.
         policy: how to decide where there is a choice; None in a record of an older release: that of the cluster file.
         edition: how often an operator has changed the settings or the queue managers.
+        sinks: where events go; None in a record of an older release: those of the cluster file.
     """
 
     cluster_id: str
@@ -185,11 +187,16 @@ class SettingsRecord(Struct, frozen=True, kw_only=True):
     specs: tuple[MemberSpec, ...] = ()
     policy: Policy | None = None
     edition: int = 0
+    sinks: tuple[SinkSpec, ...] | None = None
 
     def in_force(self, file: Cluster) -> Cluster:
         """The cluster as the store has it; `file` says what the store does not hold."""
         return structs.replace(
-            file, members=self.specs or file.members, timing=self.timing, policy=self.policy or file.policy
+            file,
+            members=self.specs or file.members,
+            timing=self.timing,
+            policy=self.policy or file.policy,
+            sinks=file.sinks if self.sinks is None else self.sinks,
         )
 
 

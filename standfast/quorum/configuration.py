@@ -40,7 +40,7 @@ def configuration(order: Configure, now: Cluster, view: View, overrides: Overrid
         return Verdict.NOT_HALTED
     if any(new is None and overrides.placed(old.name) for old, new in changed if old is not None):
         return Verdict.OVERRIDDEN
-    record = structs.replace(kept.record, timing=wanted.timing, policy=wanted.policy)
+    record = structs.replace(kept.record, timing=wanted.timing, policy=wanted.policy, sinks=wanted.sinks)
     if record == kept.record and not changed:
         return Verdict.ALREADY_SO
     fields: dict[str, str | int] = {"by": order.by, "change": "; ".join(differences(before, wanted))}
@@ -57,7 +57,9 @@ def in_force(now: Cluster, view: View) -> Cluster:
 def fixed(cluster: Cluster) -> Cluster:
     """What of it is not changed this way, members by name; the rest is blank."""
     members = tuple(sorted(cluster.members, key=lambda member: member.name))
-    return structs.replace(cluster, members=members, timing=PROFILES["normal"], policy=Policy(), queue_managers=())
+    return structs.replace(
+        cluster, members=members, timing=PROFILES["normal"], policy=Policy(), queue_managers=(), sinks=()
+    )
 
 
 def _at_rest(spec: QueueManagerSpec, view: View) -> bool:
@@ -134,6 +136,19 @@ def differences(before: Cluster, after: Cluster) -> Iterator[str]:
             yield f"{other.name} added"
         elif one is not None:
             yield f"{one.name} removed"
+    yield from _of_sinks(before, after)
+
+
+def _of_sinks(before: Cluster, after: Cluster) -> Iterator[str]:
+    """Names of keys alone: what stands in them may be nobody else's business."""
+    old, new = ({sink.name: sink for sink in cluster.sinks} for cluster in (before, after))
+    for name in sorted(old.keys() | new.keys()):
+        one, other = old.get(name), new.get(name)
+        if one is None or other is None:
+            yield f"sink {name} {'added' if one is None else 'removed'}"
+        elif one != other:
+            keys = [key for key in one.__struct_fields__ if getattr(one, key) != getattr(other, key)]
+            yield f"sink {name}: {', '.join(keys)} changed"
 
 
 def _of_one(old: QueueManagerSpec, new: QueueManagerSpec) -> Iterator[str]:

@@ -70,6 +70,7 @@ def found(cluster: Cluster, view: View) -> Transaction | None:
             term_ceiling_ms=cluster.timing.term_ms,
             specs=cluster.members,
             policy=cluster.policy,
+            sinks=cluster.sinks,
         )
         puts.append(Put(SETTINGS_KEY, settings))
         events.append(Event(kind=EventKind.CLUSTER_FOUNDED, subject=cluster.name))
