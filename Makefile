@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test hunt test-cuts test-brokers test-alerts deb test-deb lint types bench lock clean
+.PHONY: demo test hunt test-cuts test-brokers test-alerts deb test-deb test-vm lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo
@@ -11,7 +11,7 @@ demo:
 test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint types
-	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real --ignore tests/deploy/hosts
+	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real --ignore tests/deploy/hosts --ignore tests/vm
 	$(BIN)/pytest tests/real --ignore tests/real/cuts --ignore tests/real/brokers --ignore tests/real/alerts
 	scripts/rooted.sh $(BIN)/pytest tests/real/cuts/test_three_members.py
 
@@ -45,6 +45,12 @@ test-brokers:
 test-alerts:
 	@scripts/setup.sh test
 	$(BIN)/pytest tests/alerts tests/real/test_alerts.py tests/real/alerts
+
+# Small machines with kernels of their own: NFS, DRBD, the watchdog, power cuts. Needs root; see docs/vm-tests.md.
+test-vm:
+	@scripts/setup.sh test
+	@scripts/setup.sh vm
+	$(BIN)/pytest -x tests/vm
 
 lint:
 	$(BIN)/ruff check

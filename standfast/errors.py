@@ -20,7 +20,9 @@
      ├─ PromiseBroken               11   a drill or a simulation saw a promise of design section 2 broken
      ├─ NotSafe                     12   can-stop: stopping that member now would cost availability
      ├─ Outdated                    13   config: it was changed since the one was shown from which the change was made
-     └─ NotAMember                  14   the cluster has removed this member, or has it at another address
+     ├─ NotAMember                  14   the cluster has removed this member, or has it at another address
+
+     └─ StorageUnfit               16   verify storage: it can not be shared as it is
 
 Exit code 0 is success, 1 an error that nobody foresaw (a bug: please report it), 130 an interrupt.
 """
@@ -136,3 +138,9 @@ class SinkError(StandfastError):
     """A sink of events did not take what it was given; the message says why."""
 
     exit_code = 15
+
+
+class StorageUnfit(StandfastError):  # noqa: N818 - a finding
+    """The storage can not be shared as it is; the report says why."""
+
+    exit_code = 16

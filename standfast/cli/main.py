@@ -40,6 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("token", "token", "token", "Set up", "Tokens for the API and its page."),
     Command("unit", "unit", "unit", "Set up", "Print what systemd must know of the cluster file."),
     Command("disk", "disk", "disk", "Set up", "Prepare a shared disk for heartbeats, and look at one."),
+    Command("verify", "verify", "verify", "Set up", "Try out whether storage can be shared by two machines."),
     Command("status", "status", "status", "Look", "Who runs what, who hears whom, what needs a person."),
     Command("history", "history", "history", "Look", "Takeovers and restarts: when, from, to, why, how long."),
     Command("events", "events", "events", "Look", "The event log; --follow shows events as they come."),

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from standfast.storage import epoch_file
 from standfast.storage.epoch_file import EPOCH_FILE, EpochFileBrokenError, Stamp
+from standfast.storage.mounts import FAULTS, MOUNTINFO, MountFault, faults, mount_of
 from standfast.storage.refusal import LaunchRefusal, LaunchRefused
 
 LOCK_FILE = ".standfast-lock"
@@ -129,12 +130,26 @@ def _refusing(directory: Path) -> Iterator[None]:
 
 def _require(directory: Path, *, mount: bool) -> None:
     """The directory is there and, when it must be, mounted; a plain one is made below an existing parent."""
-    if mount:
-        if not is_mounted(directory):
-            raise LaunchRefused(LaunchRefusal.MOUNT_MISSING, f"({directory})")
-    elif not directory.is_dir():
+    if mount and not is_mounted(directory):
+        raise LaunchRefused(LaunchRefusal.MOUNT_MISSING, f"({directory})")
+    _require_options(directory)
+    if not mount and not directory.is_dir():
         with contextlib.suppress(FileExistsError):
             directory.mkdir(mode=DIRECTORY_MODE)
+
+
+def _require_options(directory: Path) -> None:
+    """It is not mounted in a way that makes data or locks worthless; raises LaunchRefused."""
+    fault = grave_fault(directory)
+    if fault is not None:
+        raise LaunchRefused(LaunchRefusal.MOUNT_OPTIONS, f"({directory}, {fault}: {FAULTS[fault].meaning})")
+
+
+def grave_fault(directory: Path) -> MountFault | None:
+    """What forbids to use the mount on which it lies, read-only apart; may hang on a dead mount."""
+    mount = mount_of(str(directory.resolve()), MOUNTINFO.read_text(encoding="utf-8"))
+    found = faults(mount) if mount is not None else []
+    return next((f for f in found if FAULTS[f].severe and f is not MountFault.READ_ONLY), None)
 
 
 def _lock(lock: int, directory: Path, wait_until_ns: int) -> None:
@@ -169,6 +184,7 @@ def _holder(directory: Path) -> str:
 
 def _stamp(directory: Path, wanted: Claim) -> None:
     """Compare with the last claim and record this one; raises LaunchRefused, EpochFileBrokenError, OSError."""
+    epoch_file.refresh(directory)
     last = epoch_file.read(directory)
     mine = Stamp(wanted.cluster, wanted.qm, wanted.epoch, wanted.member, wanted.incarnation)
     if last is not None:
@@ -186,4 +202,4 @@ def _stamp(directory: Path, wanted: Claim) -> None:
     epoch_file.write(directory, mine)
 
 
-__all__ = ["LOCK_FILE", "Claim", "claim", "is_mounted"]
+__all__ = ["LOCK_FILE", "Claim", "claim", "grave_fault", "is_mounted"]

@@ -61,6 +61,17 @@ def read(directory: Path) -> Stamp | None:
     return Stamp(**kept)
 
 
+def refresh(directory: Path) -> None:
+    """Have an NFS client ask the server for the stamp anew, whatever it has cached; raises OSError.
+
+    While any process of this machine has a replaced file open, its name goes on leading to it. A change of the
+    directory by this machine shows the client that others changed it too (tests/vm/test_nfs.py).
+    """
+    path = directory / f"{EPOCH_FILE}.look-{os.getpid()}-{time.monotonic_ns()}"
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    path.unlink()
+
+
 def write(directory: Path, stamp: Stamp) -> None:
     """Replace the stamp durably: temporary file, fsync, rename, fsync of the directory; raises OSError."""
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -31,6 +31,7 @@ class ProbeState(StrEnum):
     OK = "ok"  # can be claimed, as far as can be seen
     MISSING = "missing"  # neither it nor its parent exists, or it is no directory
     NOT_MOUNTED = "not_mounted"  # must be a mount point and is none
+    UNSAFE_MOUNT = "unsafe_mount"  # mounted with options under which data or locks are lost
     READ_ONLY = "read_only"
     FULL = "full"
     EPOCH_BROKEN = "epoch_broken"  # the epoch file is no whole stamp

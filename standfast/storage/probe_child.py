@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from standfast.storage import epoch_file
-from standfast.storage.directory import FILE_MODE, is_mounted
+from standfast.storage.directory import FILE_MODE, grave_fault, is_mounted
 from standfast.storage.epoch_file import EpochFileBrokenError
+from standfast.storage.mounts import FAULTS
 
 PROBE_FILE = ".standfast-probe"
 """Rewritten by each probe of any member: the same few bytes, so that it does not matter who wins."""
@@ -37,6 +38,9 @@ def look(path: Path, *, mount: bool) -> dict[str, Any]:
     try:
         if mount and not is_mounted(path):
             return {"state": "not_mounted"}
+        fault = grave_fault(path)
+        if fault is not None:
+            return {"state": "unsafe_mount", "detail": f"{path}: {FAULTS[fault].meaning} {FAULTS[fault].action}"}
         if not path.is_dir():
             return _makeable(path)
         _write(path)

@@ -22,6 +22,7 @@ class LaunchRefusal(StrEnum):
     # by the storage
     MISSING = "missing"
     MOUNT_MISSING = "mount_missing"
+    MOUNT_OPTIONS = "mount_options"
     READ_ONLY = "read_only"
     FULL = "full"
     NO_LOCKS = "no_locks"
@@ -78,6 +79,11 @@ MEANINGS: dict[LaunchRefusal, Meaning] = {
     LaunchRefusal.MOUNT_MISSING: Meaning(
         "The storage must be a mount point and is not one: nothing is mounted there.",
         "Mount the shared file system on this member.",
+        passing=False,
+    ),
+    LaunchRefusal.MOUNT_OPTIONS: Meaning(
+        "The storage is mounted in a way in which data are lost or locks mean nothing.",
+        "See the detail and docs/nfs.md, and mount it anew.",
         passing=False,
     ),
     LaunchRefusal.READ_ONLY: Meaning(

@@ -12,7 +12,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-VM_DIR = Path(os.environ.get("STANDFAST_VM_DIR", "/var/tmp/standfast-vm"))  # noqa: S108 - large, and kept between runs
+VM_DIR = Path(os.environ.get("STANDFAST_VM_DIR", "/var/tmp/standfast-vm"))
 KERNEL = Path("/usr/bin/linux.uml")
 MODULES = Path("/usr/lib/uml/modules")
 GUEST = Path(__file__).parent / "guest"
@@ -58,7 +58,9 @@ def _require() -> None:
     if not KERNEL.exists():
         missing.append("user-mode-linux")
     if missing or os.geteuid():
-        sys.exit(f"Machines need root and these Debian packages: {' '.join(missing) or 'all there'}. See docs/vm-tests.md.")
+        sys.exit(
+            f"Machines need root and these Debian packages: {' '.join(missing) or 'all there'}. See docs/vm-tests.md."
+        )
 
 
 def _make(image: Path) -> None:

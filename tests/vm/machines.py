@@ -15,6 +15,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +25,11 @@ BRIDGE, NETNS = "lan", "standfast-vm"
 BOOT_S = 60.0
 COMMAND_S = 60.0
 ANSWER_MARGIN_S = 10.0
+POLL_S = 0.1
 DATA_DISK_BYTES = 256 << 20
 MEMORY = "384M"
+BOX = (*("ip", "netns", "exec", NETNS), *("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"))
+"""What a machine's kernel runs in: when `unshare` is killed, everything in it is."""
 START = """
 set -e
 share=$1 modules=$2 shares=$3
@@ -41,7 +45,7 @@ exec "$@"
 """
 
 
-class Failed(AssertionError):
+class Failed(AssertionError):  # noqa: N818 - a finding
     """A command on a machine ended with another code than wanted."""
 
 
@@ -81,7 +85,7 @@ class Machine:
         shares = (CHECKOUT, site_packages())
         for path in ("modules", *(str(s).lstrip("/") for s in shares)):
             (share / path).mkdir(parents=True, exist_ok=True)
-        (folder / "tmp").mkdir(exist_ok=True)
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
         disk = folder / "data.raw"
         if not disk.exists():
             with disk.open("wb") as file:
@@ -99,8 +103,7 @@ class Machine:
         ]
         with theirs, (folder / "console.log").open("ab") as console:
             self._process = subprocess.Popen(
-                ["ip", "netns", "exec", NETNS, "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
-                + ["sh", "-c", START, "sh", str(share), str(modules()), " ".join(map(str, shares)), *kernel],
+                [*BOX, "sh", "-c", START, "sh", str(share), str(modules()), " ".join(map(str, shares)), *kernel],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -137,7 +140,7 @@ class Machine:
         return time.monotonic() - began
 
     @contextlib.contextmanager
-    def frozen(self):  # noqa: ANN201
+    def frozen(self) -> Iterator[None]:
         """It stands still, all of it, as a virtual machine does while its host does something else."""
         pids = self._untraced()
         for pid in pids:
@@ -152,11 +155,11 @@ class Machine:
         """Processes of its kernel: the traced ones stand for the guest's, and signals to them confuse it."""
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        space = os.readlink(f"/proc/{children[0]}/ns/pid")
+        space = Path(f"/proc/{children[0]}/ns/pid").readlink()
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                alike = os.readlink(entry / "ns" / "pid") == space
+                alike = (entry / "ns" / "pid").readlink() == space
                 if alike and "\nTracerPid:\t0\n" in (entry / "status").read_text():
                     found.append(int(entry.name))
         return found
@@ -193,6 +196,19 @@ class Machine:
         if done.code != 0:
             raise Failed(f"on {self.name}, exit code {done.code}:\n{done.out}{done.err}")
         return done.out
+
+    def shell(self, script: str, *arguments: str, timeout_s: float = COMMAND_S) -> Done:
+        """Run a shell script there with `standfast` at hand, whatever its exit code; `$0` is the first argument."""
+        standfast = 'standfast() { python3 -m standfast "$@"; }\n'
+        return self.call("sh", "-c", standfast + script, *arguments, timeout_s=timeout_s, PYTHONPATH=PYTHONPATH)
+
+    def until(self, condition: str, timeout_s: float) -> None:
+        """Wait until a shell condition holds there."""
+        end = time.monotonic() + timeout_s
+        while self.call("sh", "-c", condition).code != 0:
+            if time.monotonic() > end:
+                raise Failed(f"on {self.name} it never came to this in {timeout_s} s: {condition}")
+            time.sleep(POLL_S)
 
     def standfast(self, *arguments: str, timeout_s: float = COMMAND_S) -> Done:
         """Run `standfast` there."""
@@ -238,11 +254,10 @@ class Lab:
 
     def power_on(self) -> None:
         """All of them, at once."""
-        for machine in self.machines:
-            if not machine.up:
-                (self.folder / machine.name).mkdir(parents=True, exist_ok=True)
-                machine.power_on()
-        for machine in self.machines:
+        dark = [machine for machine in self.machines if not machine.up]
+        for machine in dark:
+            machine.power_on()
+        for machine in dark:
             machine.ready()
 
     def unplug(self, machine: Machine) -> None:

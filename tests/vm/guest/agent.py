@@ -23,8 +23,7 @@ def run(asked):
         done = subprocess.run(
             asked["argv"],
             input=asked["input"].encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=asked["timeout_s"],
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", **asked["env"]},
             cwd="/root",
@@ -35,7 +34,9 @@ def run(asked):
         answer = {"code": None, "out": late.stdout or b"", "err": late.stderr or b""}
     except OSError as error:
         answer = {"code": 127, "out": b"", "err": str(error).encode()}
-    say({"id": asked["id"], **{k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in answer.items()}})
+    say(
+        {"id": asked["id"], **{k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in answer.items()}}
+    )
 
 
 say({"id": 0})
