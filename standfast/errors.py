@@ -21,7 +21,7 @@
      ├─ NotSafe                     12   can-stop: stopping that member now would cost availability
      ├─ Outdated                    13   config: it was changed since the one was shown from which the change was made
      ├─ NotAMember                  14   the cluster has removed this member, or has it at another address
-
+     ├─ SinkError                   15   a sink of events did not take what it was given
      └─ StorageUnfit               16   verify storage: it can not be shared as it is
 
 Exit code 0 is success, 1 an error that nobody foresaw (a bug: please report it), 130 an interrupt.
