@@ -118,30 +118,6 @@ class Happened(Struct, frozen=True, kw_only=True):
     fields: dict[str, str | int | float | bool | None]
 
 
-class Turn(Struct, frozen=True, kw_only=True):
-    """A takeover, a move or a restart.
-
-    Attributes:
-        at_unix_ms: when it was assigned or, of a restart, when it failed.
-        qm: the queue manager.
-        was: the owner before; None for none.
-        owner: the owner.
-        epoch: under which it runs.
-        why: why it was assigned, a short word.
-        noticed_ms: from the first doubt about the owner before until it was assigned; None when there was no doubt.
-        took_ms: from the owner's start of it until it answered; None when it never did.
-    """
-
-    at_unix_ms: int
-    qm: str
-    was: str | None
-    owner: str
-    epoch: int
-    why: str
-    noticed_ms: int | None
-    took_ms: float | None
-
-
 class Ordered(Struct, frozen=True, kw_only=True):
     """What became of an order. Done means that it stands in the store, not that it is carried out.
 

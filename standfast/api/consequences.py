@@ -5,8 +5,8 @@ from statistics import median
 
 from msgspec import Struct
 
-from standfast.api.answers import Turn
 from standfast.cli.can_stop import left_behind
+from standfast.cli.history import Takeover
 from standfast.cli.verdict import cost_sentence
 from standfast.cli.words import duration
 from standfast.member.report import MemberReport, StatusReport, is_up, situation
@@ -27,7 +27,7 @@ class Prospects(Struct, frozen=True):
     advised: bool = True
 
 
-def of_move(report: StatusReport, turns: Iterable[Turn], qm: str, to: str) -> Prospects:
+def of_move(report: StatusReport, turns: Iterable[Takeover], qm: str, to: str) -> Prospects:
     """Of a move; both names are known."""
     found = next(one for one in report.queue_managers if one.name == qm)
     target = next(one for one in report.members if one.name == to)
@@ -42,7 +42,7 @@ def of_move(report: StatusReport, turns: Iterable[Turn], qm: str, to: str) -> Pr
     return Prospects((first, _away(turns, qm), *kept))
 
 
-def of_drain(report: StatusReport, turns: Iterable[Turn], name: str) -> Prospects:
+def of_drain(report: StatusReport, turns: Iterable[Takeover], name: str) -> Prospects:
     """Of draining a member."""
     if name in report.orders.drained:
         return Prospects((f"{name} is drained already: nothing would happen.",), advised=False)
@@ -110,7 +110,7 @@ def _against(report: StatusReport, target: MemberReport, qm: str) -> str:
     return ""
 
 
-def _away(turns: Iterable[Turn], qm: str) -> str:
+def _away(turns: Iterable[Takeover], qm: str) -> str:
     starts = [turn.took_ms for turn in turns if turn.qm == qm and turn.took_ms is not None]
     if not starts:
         return f"Clients of {qm} are away while it stops and starts."

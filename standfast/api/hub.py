@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from standfast.api import limits, telling
-from standfast.api.answers import Failure, Happened, Look, Turn
+from standfast.api.answers import Failure, Happened, Look
+from standfast.cli.history import Takeover, takeovers
 from standfast.errors import StandfastError
 from standfast.member.control_client import ControlClient
 from standfast.member.control_protocol import EventLine, Events, Status
@@ -99,9 +100,9 @@ class Hub:
         lines = list(self._lines)
         return [telling.happened(first + i, line) for i, line in enumerate(lines) if first + i > after]
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[Takeover]:
         """Takeovers, moves and restarts, oldest first."""
-        return list(telling.turns(self._lines))
+        return takeovers(self._lines)
 
     @contextmanager
     def following(self) -> Iterator[Follower]:

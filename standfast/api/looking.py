@@ -4,11 +4,12 @@ from aiohttp import web
 from msgspec import structs
 
 from standfast.api import playing
-from standfast.api.answers import Foretold, Happened, Look, Safe, Session, Turn
+from standfast.api.answers import Foretold, Happened, Look, Safe, Session
 from standfast.api.bodies import Question
 from standfast.api.desk import Call
 from standfast.api.stream import stream
 from standfast.cli.can_stop import left_behind
+from standfast.cli.history import Takeover
 from standfast.cli.verdict import cost_sentence
 from standfast.member.config_protocol import ConfigReport
 from standfast.member.control_protocol import CanStop, SafetyReport, ShowConfig, TakeSnapshot
@@ -22,7 +23,7 @@ async def status(call: Call) -> Look:
     return await call.desk.hub.look()
 
 
-async def history(call: Call) -> list[Turn]:
+async def history(call: Call) -> list[Takeover]:
     """Takeovers, moves and restarts, oldest first."""
     return call.desk.hub.turns()[-int(call.query["limit"]) :]
 

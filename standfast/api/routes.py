@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from standfast.api import acting, looking
-from standfast.api.answers import Foretold, Happened, Look, Ordered, Safe, Session, Turn
+from standfast.api.answers import Foretold, Happened, Look, Ordered, Safe, Session
 from standfast.api.bodies import Login, MoveOrder, Order, Question
 from standfast.api.desk import Call
 from standfast.api.gate import MEMBER, Wanted
 from standfast.api.limits import EVENTS_KEPT
+from standfast.cli.history import Takeover
 from standfast.member.config_protocol import ConfigReport
 from standfast.member.snapshot import Snapshot
 from standfast.tokens import Right, Token
@@ -60,14 +61,14 @@ _LIMIT = Number("limit", "At most so many, from the newest.", 200, 1, EVENTS_KEP
 _SINCE = Number("since", "Only those with a larger `number`.", 0, 0, 2**53)
 _STREAM = (
     "Server-sent events: `look` (a Look) several times a second, `happened` (a Happened) for each event, `turns` (a "
-    "list of Turn) when one begins or ends, `trouble` (a Failure) when the member does not answer."
+    "list of Takeover) when one begins or ends, `trouble` (a Failure) when the member does not answer."
 )
 _V, _O = Right.VIEWER, Right.OPERATOR
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/status", _V, "The cluster as this member sees it.", looking.status, Look),
     Route("GET", "/events", _V, "The event log.", looking.events, list[Happened], query=(_SINCE, _LIMIT)),
-    Route("GET", "/history", _V, "Takeovers, moves, restarts.", looking.history, list[Turn], query=(_LIMIT,)),
+    Route("GET", "/history", _V, "Takeovers, moves, restarts.", looking.history, list[Takeover], query=(_LIMIT,)),
     Route("GET", "/stream", _V, "Looks and events as they come.", looking.follow, _STREAM),
     Route("GET", "/config", _V, "The configuration in force, without secrets.", looking.config, ConfigReport),
     Route("GET", "/snapshot", _V, "What the member knows, for what-if.", looking.snapshot, Snapshot),

@@ -16,6 +16,8 @@ from standfast.member.control_protocol import EventLine
 from standfast.model.events import EventKind
 
 DEFAULT_LAST = 20
+AFTER_MS = 2_000
+"""An eviction longer ago than this did not lead to the takeover."""
 _RESTART = "restarted in place"
 
 _COLUMNS = (
@@ -29,7 +31,7 @@ _COLUMNS = (
 )
 
 
-class Takeover(Struct, frozen=True, kw_only=True):
+class Takeover(Struct, frozen=True):
     """One start of a queue manager by an owner.
 
     Attributes:
@@ -40,6 +42,8 @@ class Takeover(Struct, frozen=True, kw_only=True):
         epoch: under which it runs.
         why: why it was assigned.
         took_ms: from the owner's start of it until it answered, on the owner's own clock; None when it never did.
+        noticed_ms: from the last doubt about the owner before until it was assigned, by the clocks of whoever told;
+            None where no eviction led to it.
     """
 
     at_unix_ms: int
@@ -49,6 +53,7 @@ class Takeover(Struct, frozen=True, kw_only=True):
     epoch: int
     why: str
     took_ms: float | None = None
+    noticed_ms: int | None = None
 
 
 @click.command(
@@ -90,24 +95,47 @@ def takeovers(lines: Iterable[EventLine]) -> list[Takeover]:
     found: list[Takeover] = []
     open_at: dict[str, int] = {}
     owners: dict[str, str] = {}
+    doubts = _Doubts()
     for line in lines:
+        doubts.heed(line)
         qm, fields = line.subject, line.fields
         owner, epoch = str(fields.get("owner") or "?"), int(fields.get("epoch") or 0)
         if line.kind == EventKind.QM_ASSIGNED:
             was = str(fields.get("was") or "") or owners.get(qm)
             why = str(fields.get("reason") or "")
             open_at[qm] = len(found)
-            found.append(Takeover(at_unix_ms=line.at_unix_ms, qm=qm, was=was, owner=owner, epoch=epoch, why=why))
+            noticed_ms = doubts.until(line.at_unix_ms, was) if was != owner else None
+            found.append(Takeover(line.at_unix_ms, qm, was, owner, epoch, why, noticed_ms=noticed_ms))
             owners[qm] = owner
         elif line.kind == EventKind.QM_FAILED:
             why = f"{_RESTART}: {fields.get('code') or ''}"
             open_at[qm] = len(found)
-            found.append(Takeover(at_unix_ms=line.at_unix_ms, qm=qm, was=owner, owner=owner, epoch=epoch, why=why))
+            found.append(Takeover(line.at_unix_ms, qm, owner, owner, epoch, why))
         elif line.kind == EventKind.QM_RUNNING and qm in open_at and found[open_at[qm]].epoch == epoch:
             at = open_at.pop(qm)
             took_ms = float(fields.get("claim_ms") or 0) + float(fields.get("start_ms") or 0)
             found[at] = structs.replace(found[at], took_ms=took_ms)
     return found
+
+
+class _Doubts:
+    """When members fell into doubt, and which of them were evicted then."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, int] = {}
+        self._evicted: dict[str, tuple[int, int]] = {}
+
+    def heed(self, line: EventLine) -> None:
+        """One event, whatever it is."""
+        if line.kind in {EventKind.MEMBER_IN_DOUBT, EventKind.MEMBER_TOLD_TO_GO}:
+            self._since[line.subject] = line.at_unix_ms
+        elif line.kind == EventKind.MEMBER_EVICTED and line.subject in self._since:
+            self._evicted[line.subject] = (self._since[line.subject], line.at_unix_ms)
+
+    def until(self, at_unix_ms: int, member: str | None) -> int | None:
+        """From the doubt about a member to that time; None when its eviction is not what led to it."""
+        since, evicted = self._evicted.get(member or "", (0, 0))
+        return at_unix_ms - since if 0 <= at_unix_ms - evicted <= AFTER_MS else None
 
 
 def _row(takeover: Takeover) -> list[Cell]:

@@ -42,6 +42,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("disk", "disk", "disk", "Set up", "Prepare a shared disk for heartbeats, and look at one."),
     Command("verify", "verify", "verify", "Set up", "Try out whether storage can be shared by two machines."),
     Command("status", "status", "status", "Look", "Who runs what, who hears whom, what needs a person."),
+    Command("watch", "watch", "watch", "Look", "The cluster on a whole terminal, live."),
     Command("history", "history", "history", "Look", "Takeovers and restarts: when, from, to, why, how long."),
     Command("events", "events", "events", "Look", "The event log; --follow shows events as they come."),
     Command("can-stop", "can_stop", "can_stop", "Look", "Whether a member may be stopped now, as an exit code."),

@@ -48,9 +48,14 @@ class _Console(Console):
 
 def console() -> Console:
     """For standard output, at most MAX_WIDTH wide."""
-    out = _Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    out = whole_console()
     out.width = min(out.width, MAX_WIDTH)
     return out
+
+
+def whole_console() -> Console:
+    """The same as wide as the terminal is, also when that changes."""
+    return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
 
 
 def show(*lines: Cell) -> None:

@@ -92,16 +92,22 @@ async def _watch(asked: Asked, interval_s: float) -> None:
 
 def screen(report: StatusReport, width: int) -> list[Text]:
     """What is shown: the verdict, what needs a person, queue managers, members, the store."""
+    lines = summary(report, width)
+    if report.queue_managers:
+        lines += [Text(), *table(_QUEUE_MANAGERS, (_queue_manager(report, qm) for qm in report.queue_managers), width)]
+    lines += [Text(), *table(_MEMBERS, (_member(report, member) for member in report.members), width)]
+    return [*lines, Text(), *_foot(report)]
+
+
+def summary(report: StatusReport, width: int) -> list[Text]:
+    """The verdict, and what needs a person."""
     verdict = headline(report)
     lines = hanging(verdict.level, verdict.sentence, width, STYLES[verdict.level])
     for remark in remarks(report):
         next_step = f": {remark.action}" if remark.action else ""
         sentence = f"{remark.subject}: {remark.meaning}{next_step}."
         lines += hanging(remark.level, sentence, width, STYLES[remark.level])
-    if report.queue_managers:
-        lines += [Text(), *table(_QUEUE_MANAGERS, (_queue_manager(report, qm) for qm in report.queue_managers), width)]
-    lines += [Text(), *table(_MEMBERS, (_member(report, member) for member in report.members), width)]
-    return [*lines, Text(), *_foot(report)]
+    return lines
 
 
 def _queue_manager(report: StatusReport, qm: QueueManagerReport) -> list[Cell]:
@@ -109,6 +115,8 @@ def _queue_manager(report: StatusReport, qm: QueueManagerReport) -> list[Cell]:
     notes = [f"moving to {qm.target}"] if qm.target else []
     if qm.phase is not Phase.RUNNING and qm.local is not None:
         notes.append(f"{RUN_STATES[qm.local]} here")
+    if qm.outdated:
+        notes.append(f"outdated on {', '.join(qm.outdated)}")
     if qm.durability and qm.durability != "synced":
         notes.append(f"acknowledged is not safe: {qm.durability}")
     return [

@@ -81,6 +81,7 @@ class QueueManagerReport(Struct, frozen=True, kw_only=True):
         failed_on: members that could not start it.
         local: state of its process on the answering member; None when that runs nothing of it.
         durability: what an acknowledgement is worth, a ports.Durability word; empty when unknown.
+        outdated: members whose copy of its data may lack what an owner wrote, so that it can not start there.
     """
 
     name: str
@@ -96,6 +97,7 @@ class QueueManagerReport(Struct, frozen=True, kw_only=True):
     failed_on: tuple[str, ...] = ()
     local: RunState | None = None
     durability: str = ""
+    outdated: tuple[str, ...] = ()
 
 
 class StoreReport(Struct, frozen=True, kw_only=True):

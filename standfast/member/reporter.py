@@ -199,6 +199,7 @@ class Reporter:
             port=spec.port,
             reason=a.reason,
             failed_on=a.failed_on,
+            outdated=a.outdated,
             local=run.state if run is not None else None,
             durability=driver.durability if driver else "",
         )
