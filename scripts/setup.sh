@@ -27,6 +27,7 @@ if [ "$purpose" = test ]; then
     need mosquitto mosquitto
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
     need git git
+    need fence_dummy fence-agents
     [ -x /usr/lib/ocf/resource.d/heartbeat/anything ] || missing="$missing resource-agents"
     need ip iproute2
     need nft nftables

@@ -14,6 +14,7 @@ import pytest
 from standfast.cli.main import main
 from tests.sim.sabotage import SABOTAGES
 from tests.sim.sabotage_copies import OF_COPIES
+from tests.sim.sabotage_fencing import OF_FENCING
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -113,7 +114,9 @@ def test_every_dependency_is_explained():
 
 def test_the_proof_names_every_planted_bug_and_no_other():
     flat = " ".join(PROTOCOL.split())
-    assert set(re.findall(r'[Ss]abotage "([^"]+)"', flat)) == {sabotage.name for sabotage in (*SABOTAGES, *OF_COPIES)}
+    assert set(re.findall(r'[Ss]abotage "([^"]+)"', flat)) == {
+        sabotage.name for sabotage in (*SABOTAGES, *OF_COPIES, *OF_FENCING)
+    }
 
 
 def test_the_code_that_the_proof_names_is_there():

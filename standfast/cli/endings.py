@@ -57,6 +57,10 @@ VERDICTS: dict[Verdict, Ending] = {
         UsageError, "The cluster has a member of that name: `standfast status` lists them."
     ),
     Verdict.ADDRESS_TAKEN: Ending(UsageError, "Another member listens at that address and port: give one of its own."),
+    Verdict.NOT_EVICTED: Ending(
+        Refused,
+        "That member was not evicted: its lease may last, so nobody waits for its end, and nothing was done.",
+    ),
     Verdict.NOT_GONE: Ending(
         Refused,
         "That member still counts, so nothing was done. If it runs, `standfast drain` it, stop its daemon, try again; "

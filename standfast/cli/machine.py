@@ -33,7 +33,7 @@ from standfast.managers.registry import driver
 from standfast.member.control_client import ControlClient
 from standfast.member.statedir import IDENTITY, StoredIdentity
 from standfast.member.watchdog_device import traits
-from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec, WatchdogMode
+from standfast.model.cluster import Cluster, FencingSpec, MemberSpec, QueueManagerSpec, Role, StorageSpec, WatchdogMode
 from standfast.model.watchdog import uncovered
 from standfast.ports import Durability, Place, QueueManager, Remark
 from standfast.stores.etcd_version import version_problem
@@ -100,6 +100,8 @@ async def machine_findings(
     if member.role is Role.DATA:
         if member.watchdog is not WatchdogMode.OFF:
             found.append(_watchdog(cluster, member, ours=running is not None))
+        if cluster.fencing.command:
+            found.append(_fencing(cluster.fencing))
         for spec in cluster.queue_managers:
             found += [finding async for finding in _queue_manager(cluster, member, spec, run_dir)]
     return found
@@ -113,6 +115,14 @@ def _keys(trust: Path) -> Finding:
     except KeyFileError as error:
         return _problem("keys", error)
     return _ok("keys", f"{trust}: cluster key and certificates are sound and private")
+
+
+def _fencing(spec: FencingSpec) -> Finding:
+    program = spec.command[0]
+    if shutil.which(program) is None:
+        action = "install it, or mend [fencing] in the cluster file"
+        return Finding(Level.PROBLEM, "fencing", f"{program} is no program that can be run here", action, MachineError)
+    return _ok("fencing", f"{program}; try it: standfast fence try FILE {next(iter(spec.members))}")
 
 
 def _watchdog(cluster: Cluster, member: MemberSpec, *, ours: bool) -> Finding:

@@ -52,6 +52,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("drain", "orders", "drain", "Act", "Let a member run nothing, before work on it."),
     Command("undrain", "orders", "undrain", "Act", "Let a drained member run queue managers again."),
     Command("clear", "orders", "clear", "Act", "Let a member out of quarantine."),
+    Command("fence", "fence", "fence", "Act", "Try the fence agent; say that a member is off."),
     Command("freeze", "orders", "freeze", "Act", "Suspend takeovers and moves."),
     Command("thaw", "orders", "thaw", "Act", "Resume takeovers and moves."),
     Command("restart", "restart", "restart", "Act", "Restart a member's daemon, without moving anything."),

@@ -38,9 +38,7 @@ def move(asked: Asked, queue_manager: str, to: str, *, json_: bool) -> None:
 
     A queue manager that was given up is tried again this way.
     """
-    _order(
-        asked, Move(queue_manager, to), f"{queue_manager} is being moved to {to}: `standfast status --watch`.", json_
-    )
+    give(asked, Move(queue_manager, to), f"{queue_manager} is being moved to {to}: `standfast status --watch`.", json_)
 
 
 @click.command(
@@ -56,7 +54,7 @@ def drain(asked: Asked, name: str, *, json_: bool) -> None:
     The store's leadership and the coordination go to others too, if they can: a witness has nothing else to give up.
     What the others have left without it is told.
     """
-    _order(asked, Drain(name), f"{name} is being drained. After the work: `standfast undrain {name}`.", json_)
+    give(asked, Drain(name), f"{name} is being drained. After the work: `standfast undrain {name}`.", json_)
     if not json_:
         show(*left_behind(asked.ask(CanStop(name), SafetyReport).safety))
 
@@ -67,7 +65,7 @@ def drain(asked: Asked, name: str, *, json_: bool) -> None:
 @_json
 def undrain(asked: Asked, name: str, *, json_: bool) -> None:
     """Let MEMBER run queue managers again. Nothing is moved back to it by itself."""
-    _order(asked, Undrain(name), f"{name} may run queue managers again.", json_)
+    give(asked, Undrain(name), f"{name} may run queue managers again.", json_)
 
 
 @click.command(short_help="Let a member out of quarantine.", epilog=example("standfast clear b"))
@@ -76,7 +74,7 @@ def undrain(asked: Asked, name: str, *, json_: bool) -> None:
 @_json
 def clear(asked: Asked, name: str, *, json_: bool) -> None:
     """Let MEMBER out of quarantine, and forget how often it lost its lease. Nothing is moved back to it by this."""
-    _order(asked, Clear(name), f"{name} may be chosen again.", json_)
+    give(asked, Clear(name), f"{name} may be chosen again.", json_)
 
 
 @click.command(short_help="Suspend takeovers and moves.", epilog=example("standfast freeze"))
@@ -87,7 +85,7 @@ def freeze(asked: Asked, *, json_: bool) -> None:
 
     While frozen, a queue manager whose member fails stays down.
     """
-    _order(asked, Freeze(), "Nothing is taken over or moved until `standfast thaw`.", json_)
+    give(asked, Freeze(), "Nothing is taken over or moved until `standfast thaw`.", json_)
 
 
 @click.command(short_help="Resume takeovers and moves.", epilog=example("standfast thaw"))
@@ -95,10 +93,10 @@ def freeze(asked: Asked, *, json_: bool) -> None:
 @_json
 def thaw(asked: Asked, *, json_: bool) -> None:
     """Resume takeovers and moves."""
-    _order(asked, Thaw(), "Takeovers are possible again.", json_)
+    give(asked, Thaw(), "Takeovers are possible again.", json_)
 
 
-def _order(asked: Asked, request: Request, done: str, json_: bool) -> None:
+def give(asked: Asked, request: Request, done: str, json_: bool) -> None:
     """Give the order; raise what its verdict means."""
     verdict = asked.ask(request, OrderResult).verdict
     ending = VERDICTS[verdict]

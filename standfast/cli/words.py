@@ -181,6 +181,12 @@ NOTICES: dict[NoticeKind, Words] = {
         "its slot on the shared disk is spoiled",
         "if it stays so, see who else writes to the disk: `standfast disk show`",
     ),
+    NoticeKind.FENCING: Words(
+        "fencing",
+        Level.WARNING,
+        "it waits until its former owner is switched off",
+        "if that fails, switch it off by hand, then `standfast fence confirm NAME`; docs/fencing.md",
+    ),
     NoticeKind.HELD_BACK: Words(
         "held back",
         Level.WARNING,

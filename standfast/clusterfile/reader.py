@@ -11,6 +11,7 @@ Layout of the file::
     [policy]                        see Policy
     [store]                         endpoints, username, password_file, ca_file, cert_file, key_file
     [disk]                          path
+    [fencing]                       see FencingSpec; [fencing.options], [fencing.members.NAME]
     [[member]]                      one for each member, see MemberSpec
     [[queue_manager]]               one for each queue manager, see QueueManagerSpec
     [queue_manager.storage]         see StorageSpec
@@ -38,6 +39,8 @@ from standfast.model.cluster import (
     DiskSpec,
     EndpointSpec,
     Failback,
+    FenceWhen,
+    FencingSpec,
     LinkLoss,
     MemberSpec,
     Policy,
@@ -53,7 +56,7 @@ from standfast.model.timing import DEFAULT_PROFILE, PROFILES, Timing, TimingErro
 
 S = TypeVar("S", bound=Struct)
 
-_TABLES = ("cluster", "timing", "policy", "store", "disk", "member", "queue_manager", "sink")
+_TABLES = ("cluster", "timing", "policy", "store", "disk", "fencing", "member", "queue_manager", "sink")
 _TIMING_KEYS = tuple(field.name for field in msgspec.structs.fields(Timing))
 
 _WANTED: dict[Any, tuple[str, Any]] = {
@@ -66,6 +69,7 @@ _WANTED: dict[Any, tuple[str, Any]] = {
     Failback: ('"never", "preferred" or "window"', Failback.NEVER),
     WatchdogMode: ('"off", "automatic" or "required"', WatchdogMode.OFF),
     LinkLoss: ('"keep" or "evict"', LinkLoss.KEEP),
+    FenceWhen: ('"unproven" or "always"', FenceWhen.UNPROVEN),
     dict[str, Any]: ("a table", {}),
     SinkKind: (f"one of {', '.join(SinkKind)}", SinkKind.SYSLOG),
     Severity: ('"info", "warning" or "critical"', Severity.INFO),
@@ -163,6 +167,7 @@ class _Reader:
             disk=self._struct(DiskSpec, self._table("disk"), ("disk",)),
             sinks=self._list(SinkSpec, "sink"),
             edition=self._value(head, "edition", int, ("cluster",)) if "edition" in head else 0,
+            fencing=self._struct(FencingSpec, self._table("fencing"), ("fencing",)),
         )
         self._say_all(rules.problems(cluster))
         places = Places(self._text, self._document)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import chain
 from urllib.parse import urlsplit
 
-from standfast.clusterfile import queue_managers, sinks
+from standfast.clusterfile import fencing, queue_managers, sinks
 from standfast.clusterfile.places import Fault, Path, Problem
 from standfast.clusterfile.words import OPTIONAL_PORTS, TCP_PORTS, name, port
 from standfast.model.cluster import NO_DISK, Cluster, MemberSpec, Policy, Role, WatchdogMode
@@ -39,6 +39,7 @@ def problems(cluster: Cluster) -> Iterator[Problem]:
         queue_managers.problems(cluster),
         sinks.problems(cluster),
         _policy(cluster),
+        fencing.problems(cluster),
         _disk(cluster),
         _same_names(cluster),
         _store(cluster),

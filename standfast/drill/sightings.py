@@ -74,4 +74,23 @@ class Sightings:
 
     def _main(self, run_dir: RunDir) -> int | None:
         launches = (record for record in run_dir.launches() if record.qm == self._qm)
-        return next((record.main.pid for record in launches if record.main.alive()), None)
+        return next((r.main.pid for r in launches if r.main.alive() and not _still_claims(r.main.pid, run_dir)), None)
+
+
+def _still_claims(pid: int, run_dir: RunDir) -> bool:
+    """Whether it is the warden's child that still waits for its storage: no other program yet, and no lock held."""
+    watch = run_dir.warden()
+    if watch is None or _command(pid) != _command(watch.warden.pid):
+        return False
+    try:
+        held = [entry.read_bytes() for entry in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    except OSError:
+        return False
+    return not any(b"\nlock:" in entry for entry in held)
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

@@ -71,6 +71,7 @@ class Attendant:
         self._hands = hands
         self._inbox = inbox
         self._hurry_s = cluster.timing.graceful_ms / MS_PER_S
+        self._fence_after_s = cluster.fencing.after_s
         self._tended: set[str] = set()
         self._specs: dict[str, QueueManagerSpec] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -79,8 +80,8 @@ class Attendant:
         """Where a queue manager runs on this member."""
         return Place.of(spec, self._run_dir / "queue-managers" / spec.name, self._address)
 
-    def launch(self, spec: QueueManagerSpec, epoch: int, incarnation: int) -> None:
-        """Have it started under this epoch."""
+    def launch(self, spec: QueueManagerSpec, epoch: int, incarnation: int, *, fences: bool = False) -> None:
+        """Have it started under this epoch; `fences`: see signals.Launch."""
         place = self.place(spec)
         try:
             launch = _prepared(driver(spec.kind), place)
@@ -91,9 +92,14 @@ class Attendant:
             return
         self._specs[spec.name] = spec
         (self._tended.add if launch.tended else self._tended.discard)(spec.name)
-        self._hands.launch(self._order(spec, epoch, incarnation, place, launch))
+        wait_s = self._fence_after_s if fences else CLAIM_SHARE * spec.start_timeout_s
+        until_ns = boottime_ns() + int(wait_s * NS_PER_S)
+        self._hands.launch(self._order(place, launch, (spec, epoch, incarnation), until_ns))
 
-    def _order(self, spec: QueueManagerSpec, epoch: int, incarnation: int, place: Place, launch: Launch) -> LaunchOrder:
+    def _order(
+        self, place: Place, launch: Launch, wanted: tuple[QueueManagerSpec, int, int], until_ns: int
+    ) -> LaunchOrder:
+        spec, epoch, incarnation = wanted
         claim = ClaimOrder(
             kind=spec.storage.kind,
             path=spec.storage.path,
@@ -102,7 +108,7 @@ class Attendant:
             member=self._me,
             incarnation=incarnation,
             make=launch.also_writes,
-            wait_until_ns=boottime_ns() + int(CLAIM_SHARE * spec.start_timeout_s * NS_PER_S),
+            wait_until_ns=until_ns,
         )
         return LaunchOrder(
             qm=spec.name,

@@ -77,6 +77,12 @@ class Clear(Struct, frozen=True, tag_field="do", tag="clear"):
     member: str
 
 
+class ConfirmFenced(Struct, frozen=True, tag_field="do", tag="confirm_fenced"):
+    """The operator answers for it that an evicted member is off; answered by OrderResult."""
+
+    member: str
+
+
 class CanStop(Struct, frozen=True, tag_field="do", tag="can_stop"):
     """Whether a member may be stopped now; answered by SafetyReport."""
 
@@ -183,6 +189,7 @@ ORDERS = (
     Drain,
     Undrain,
     Clear,
+    ConfirmFenced,
     Freeze,
     Thaw,
     Restart,
@@ -203,6 +210,7 @@ Request = (
     | Drain
     | Undrain
     | Clear
+    | ConfirmFenced
     | CanStop
     | Freeze
     | Thaw

@@ -16,6 +16,7 @@ from standfast.member.control_protocol import (
     ApplyConfig,
     CanStop,
     Clear,
+    ConfirmFenced,
     Drain,
     EndOverride,
     EventLine,
@@ -165,6 +166,8 @@ class MemberHandler:
         """The order that a request gives, or why it can not be given now; None when it gives none."""
         if isinstance(request, GrantOverride):
             return _grant(request, str(actor))
+        if isinstance(request, ConfirmFenced):
+            return sig.ConfirmFenced(request.member, str(actor))
         if isinstance(request, ApplyConfig):
             return await self._configuring.order(request, actor)
         change = _change_of_voters(request, actor)

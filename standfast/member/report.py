@@ -162,6 +162,7 @@ class NoticeKind(StrEnum):
     WATCHDOG_RESET = "watchdog_reset"  # this machine went down while its watchdog was started
     DISK_LOST = "disk_lost"  # this member can not read or write the shared disk; see `detail`
     DISK_SLOT = "disk_slot"  # a member's slot on the shared disk is spoiled; see `detail`
+    FENCING = "fencing"  # a queue manager of this member waits until a former owner is switched off
     HELD_BACK = "held_back"  # this member was evicted and waits until its links have held
     HOP_UNCHECKED = "hop_unchecked"  # this member is to ping its next hops and may not
     HOP_LOST = "hop_lost"  # none of that member's next hops answers it

@@ -210,6 +210,8 @@ class Reporter:
         hops = {name: said.hop for name in core.hearing.peers if (said := core.hearing.fresh(name, now_ns))}
         hops[core.me] = core.hop
         found += [Notice(NoticeKind.HOP_LOST, name) for name, hop in sorted(hops.items()) if hop is Hop.LOST]
+        waiting = {(run.spec.name, run.waits_for) for run in core.keeper.runs.values() if run.waits_for}
+        found += [Notice(NoticeKind.FENCING, qm, victim) for qm, victim in sorted(waiting)]
         if core.held_ns:
             found.append(
                 Notice(NoticeKind.HELD_BACK, core.me, f"for {core.held_ns // (1000 * NS_PER_MS)} s if they hold")

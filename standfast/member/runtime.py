@@ -13,6 +13,7 @@ from typing import Protocol
 
 from standfast.endpoints.health import Service, Snapshot
 from standfast.member.attendant import Attendant
+from standfast.member.fencer import Fencer
 from standfast.member.journal import Journal
 from standfast.member.memory import Memory
 from standfast.member.scribe import Scribe
@@ -73,6 +74,7 @@ class Runtime:
         """Called after a step that may change where endpoints lead, before its effects are carried out."""
         self.on_lease: Callable[[int, int], None] = lambda _end_ns, _stop_ns: None
         """Called when the lease has moved, after the warden was told: its end, and how long before it all stops."""
+        self._fencer = Fencer(cluster.fencing, self.give)
         self._home = cluster.member(core.me)
         self._others = [m.name for m in cluster.members if m.name != core.me]
         self._journal = journal
@@ -96,6 +98,7 @@ class Runtime:
             sig.Retimed: lambda e: self.on_retimed(e.timing),
             sig.Launch: self._launch,
             sig.Attend: self._attend,
+            sig.Fence: lambda e: self._fencer.fence(e.member),
             sig.Stop: lambda e: self.attendant.stop(e.qm),
             sig.Kill: lambda e: self.attendant.kill(e.qm),
             sig.Remember: lambda e: self.memory.keep(e.remembered),
@@ -224,7 +227,9 @@ class Runtime:
 
     def _launch(self, effect: sig.Launch) -> None:
         core = self.core
-        self.attendant.launch(core.keeper.runs[effect.qm].spec, effect.epoch, core.ordered.claimant)
+        self.attendant.launch(
+            core.keeper.runs[effect.qm].spec, effect.epoch, core.ordered.claimant, fences=effect.fences
+        )
 
     def _attend(self, effect: sig.Attend) -> None:
         spec = self.core.view.specs[effect.qm].record
@@ -242,5 +247,6 @@ class Runtime:
     def close(self) -> None:
         """Take no more inputs."""
         self._closed = True
+        self._fencer.close()
         if self._alarm is not None:
             self._alarm.cancel()

@@ -208,6 +208,33 @@ class Policy(Struct, frozen=True, kw_only=True):
     hop_found: int = 10
 
 
+class FenceWhen(StrEnum):
+    """When a former owner is fenced of which nothing but the end of its lease says that it has stopped."""
+
+    UNPROVEN = "unproven"  # when its storage is still held
+    ALWAYS = "always"  # before each start: for storage that can not tell whether it is held
+
+
+class FencingSpec(Struct, frozen=True, kw_only=True):
+    """How a member is switched off, by a command with the arguments of the fence agents of ClusterLabs.
+
+    Attributes:
+        command: program and arguments; empty: nobody is fenced.
+        when: see FenceWhen.
+        after_s: with `unproven`, so long the storage may be held until its holder is fenced, in seconds.
+        timeout_s: longest time for one attempt, in seconds.
+        options: given to the command for every member; `action` is `off` unless given here.
+        members: further ones for each member that can be fenced, by name, such as its plug.
+    """
+
+    command: tuple[str, ...] = ()
+    when: FenceWhen = FenceWhen.UNPROVEN
+    after_s: float = 2.0
+    timeout_s: float = 60.0
+    options: dict[str, Any] = field(default_factory=dict)
+    members: dict[str, Any] = field(default_factory=dict)
+
+
 class DiskSpec(Struct, frozen=True, kw_only=True):
     """The shared disk, by which members talk when the network is gone.
 
@@ -231,6 +258,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
         store: the etcd.
         disk: the shared disk.
         sinks: where events go.
+        fencing: how to switch a member off.
         edition: of the settings of the cluster that it was taken from while that ran; 0: it may found one.
     """
 
@@ -242,6 +270,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     queue_managers: tuple[QueueManagerSpec, ...] = ()
     store: StoreSpec = StoreSpec()
     disk: DiskSpec = DiskSpec()
+    fencing: FencingSpec = field(default_factory=FencingSpec)
     edition: int = 0
     sinks: tuple[SinkSpec, ...] = ()
 

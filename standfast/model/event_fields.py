@@ -65,6 +65,7 @@ FIELDS: dict[str, Field] = {
     "evictions": Field(_N, "how often it was evicted without having been well for long between"),
     "evidence": Field(_T, "how sure it is"),
     "failed_on": Field(_T, "members that could not start it, with commas"),
+    "former": Field(_T, "the former owner"),
     "given_up": Field(_T, "members that count as lost for good, with commas"),
     "guard": Field(_T, "what was bypassed"),
     "held": Field(_Y, "whether this member has it all the same"),
@@ -177,6 +178,8 @@ CARRIED: dict[EventKind, Carried] = {
     EventKind.ENDPOINT_HELD: _carries(69, "endpoint"),
     EventKind.ENDPOINT_CONTESTED: _carries(70, "endpoint rival held"),
     EventKind.ENDPOINT_FAILED: _carries(71, "endpoint detail"),
+    EventKind.MEMBER_FENCED: _carries(72, "incarnation by"),
+    EventKind.FENCING_FAILED: _carries(73, "former epoch owner detail"),
 }
 
 _HOLDS: dict[FieldType, tuple[type, ...]] = {_T: (str,), _N: (int,), _F: (int, float), _Y: (bool,)}

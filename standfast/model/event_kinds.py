@@ -61,6 +61,8 @@ class EventKind(StrEnum):
     MEMBER_HELD_BACK = "member_held_back"
     HOP_LOST = "hop_lost"
     HOP_FOUND = "hop_found"
+    MEMBER_FENCED = "member_fenced"
+    FENCING_FAILED = "fencing_failed"
     QM_STOP_STUCK = "qm_stop_stuck"
     COPY_OUTDATED = "copy_outdated"
     COPY_CURRENT = "copy_current"

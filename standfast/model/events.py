@@ -58,6 +58,16 @@ CATALOGUE: dict[EventKind, Entry] = {
     EventKind.MEMBER_EVICTED: _entry(
         _C, "A majority's grants to the member have lapsed; others take over.", "Repair it; it rejoins by itself."
     ),
+    EventKind.MEMBER_FENCED: _entry(
+        _W,
+        "An evicted member was switched off, because a queue manager of it could not be started elsewhere for sure.",
+        "Look why it did not stop by itself, then start it.",
+    ),
+    EventKind.FENCING_FAILED: _entry(
+        _C,
+        "The queue manager is not started, because its former owner, an evicted member, could not be switched off.",
+        "Read the detail; switch the machine off by hand, then say so: standfast fence confirm NAME.",
+    ),
     EventKind.MEMBER_LEFT: _entry(_I, "A member was stopped cleanly.", "Start it when the work is done."),
     EventKind.QM_ASSIGNED: _entry(_I, "A queue manager has a new owner.", _NOTHING),
     EventKind.QM_STARTING: _entry(_I, "Its owner is about to start the queue manager.", _NOTHING),

@@ -81,6 +81,7 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
         since: the first of its incarnations whose queue managers may have run on without a break, because each later
             process found them alive; 0: nothing of an earlier incarnation runs.
         evictions: how often it was evicted, or told to go, without having been well for long between.
+        fenced: the last of its incarnations that was switched off for sure after its eviction; see quorum/fencing.py.
     """
 
     name: str
@@ -95,6 +96,7 @@ class MemberRecord(Struct, frozen=True, kw_only=True):
     quarantined: bool = False
     since: int = 0
     evictions: int = 0
+    fenced: int = 0
 
     @property
     def first(self) -> int:
@@ -139,6 +141,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
         told: how many events its owner has told of it under this epoch: after a transaction of unknown outcome the
             owner sees by it what it has told, and tells nothing twice.
         reason: why it is where it is, a short word.
+        unproven: former owners, since it last ran, of which nothing but the end of the lease says that they stopped.
     """
 
     qm: str
@@ -152,6 +155,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
     reason: str = ""
     shunned: tuple[str, ...] = ()
     outdated: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ()
 
 
 class Orders(Struct, frozen=True, kw_only=True):

@@ -43,6 +43,13 @@ class Configure(Struct, frozen=True):
     by: str
 
 
+class ConfirmFenced(Struct, frozen=True):
+    """A member that was evicted is off for sure: `by` answers for it."""
+
+    member: str
+    by: str
+
+
 class LeaveCluster(Struct, frozen=True):
     """Hand over, then end this daemon."""
 
@@ -92,7 +99,19 @@ class Refresh(Struct, frozen=True):
 
 CopyOrder = Outdate | Refresh
 """Given by the storage of the member itself, not by operators."""
-Order = Move | Drain | Clear | Freeze | Configure | Change | LeaveCluster | GrantOverride | EndOverride | CopyOrder
+Order = (
+    Move
+    | Drain
+    | Clear
+    | Freeze
+    | ConfirmFenced
+    | Configure
+    | Change
+    | LeaveCluster
+    | GrantOverride
+    | EndOverride
+    | CopyOrder
+)
 
 
 class Verdict(StrEnum):
@@ -114,6 +133,7 @@ class Verdict(StrEnum):
     MEMBERS_DIFFER = "members_differ"
     WRONG_CLUSTER = "wrong_cluster"
     OVERRIDDEN = "overridden"
+    NOT_EVICTED = "not_evicted"
     MAJORITY_IN_TOUCH = "majority_in_touch"
     ANOTHER_HEARD = "another_heard"
     RIVAL_LEASE = "rival_lease"

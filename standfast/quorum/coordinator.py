@@ -13,6 +13,7 @@ from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
 from standfast.quorum.arbiter import Arbiter, Grounds, Judgement, grantless
 from standfast.quorum.calm import Calm
+from standfast.quorum.fencing import suspect
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.ladder import Rung
@@ -169,7 +170,7 @@ class Coordinator:
         for voter, peer in self._hearing.peers.items():
             if voter != name and peer.heartbeat is not None:
                 votes += any(v.member == name and v.ballot == ballot for v in peer.heartbeat.votes)
-        return "lapsed" if votes >= self._rules.majority else ""
+        return tx.LAPSED if votes >= self._rules.majority else ""
 
     def _evict(self, view: View, kept: Kept[MemberRecord], proof: str, candidates: dict[str, Candidate]) -> Transaction:
         moves: list[tuple[Kept[Assignment], Kept[MemberRecord]]] = []
@@ -200,8 +201,9 @@ class Coordinator:
             if chosen is not None:
                 chosen.load += 1
                 reason = held.record.reason if held.record.owner is None else f"{held.record.owner}_gone"
-                given = tx.assign(self._overrides.raised(held), view.members[chosen.name], reason or "first_start")
-                yield Transact(f"place:{qm}", given)
+                gone = suspect(held.record, view)
+                raised, owner = self._overrides.raised(held), view.members[chosen.name]
+                yield Transact(f"place:{qm}", tx.assign(raised, owner, reason or "first_start", unproven=gone))
             elif held.record.phase is not Phase.GIVEN_UP and self._all_failed(held.record.failed_on, candidates):
                 yield Transact(f"place:{qm}", tx.give_up(held))
 

@@ -51,13 +51,17 @@ class Core(Parts):
 
     @property
     def able(self) -> bool:
-        """Whether it may act as coordinator: restart rule fulfilled, store and majority in reach, welcome."""
+        """Whether it may act as coordinator: restart rule fulfilled, store and majority in reach, welcome.
+
+        Who is held back has no vote of its own, and misses those of members that it is torn from: it lets others act.
+        """
         now_ns = self._last_ns
         return (
             self.desk.ok
             and self.grants.settled(now_ns)
             and not self.membership.must_go(self.view)
             and not self.membership.stranger(self.view)
+            and not self.held_ns
             and self.coordinator.in_touch(self.view, now_ns)
         )
 
@@ -103,12 +107,8 @@ class Core(Parts):
                 self.membership.heir = bool(survivors)
                 self.keeper.heritage.found(survivors)
                 self.lease.inherit(lease_end_ns)
-            case sig.Launched(qm, epoch) | sig.Ready(qm, epoch):
-                (self.keeper.launched if type(given) is sig.Launched else self.keeper.ready)(qm, epoch, now_ns)
-            case sig.LaunchRefused(qm, epoch, code) | sig.Exited(qm, epoch, code):
-                self.keeper.ended(qm, epoch, code, now_ns)
-            case sig.Unhealthy(qm, epoch, code):
-                self._out += self.keeper.unhealthy(qm, epoch, code, now_ns)
+            case sig.Launched() | sig.Ready() | sig.Unhealthy() | sig.LaunchRefused() | sig.Exited() | sig.Fenced():
+                self._out += self.keeper.hear(given, now_ns)
             case sig.FitnessChanged(unfit, hop):
                 self.unfit = self.unfit if unfit is None else unfit
                 self._out += self._next_hop(hop)

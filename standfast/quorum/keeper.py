@@ -23,14 +23,29 @@ from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
 from standfast.quorum.behind import HOP_LOST, Behind
 from standfast.quorum.failback import Better
+from standfast.quorum.fencing import Fencing
 from standfast.quorum.heritage import Heritage
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate, place
 from standfast.quorum.rules import Rules
 from standfast.quorum.runs import NS_PER_S, UNWATCHED, Run, RunState, StopReason
-from standfast.quorum.signals import Effect, Kill, Launch, Stop, Tell, Transact
+from standfast.quorum.signals import (
+    Effect,
+    Exited,
+    Fenced,
+    Kill,
+    Launch,
+    Launched,
+    LaunchRefused,
+    Ready,
+    Stop,
+    Tell,
+    Transact,
+    Unhealthy,
+)
 from standfast.quorum.standing import Standing
 
+Fact = Launched | Ready | Unhealthy | LaunchRefused | Exited | Fenced
 NS_PER_MS = 1e6
 
 
@@ -48,6 +63,7 @@ class Keeper:
         self.windows: frozenset[str] = frozenset()
         """Queue managers whose daily window for moving back is open."""
         self.heritage = Heritage()
+        self.fencing = Fencing(me, rules)
 
     @property
     def alive(self) -> bool:
@@ -67,6 +83,20 @@ class Keeper:
 
     # ------------------------------------------------------------ facts
 
+    def hear(self, given: Fact, now_ns: int) -> Iterator[Effect]:
+        """What became of an effect, or of a queue manager by itself."""
+        match given:
+            case Launched(qm, epoch):
+                self.launched(qm, epoch, now_ns)
+            case Ready(qm, epoch):
+                self.ready(qm, epoch, now_ns)
+            case LaunchRefused(qm, epoch, code) | Exited(qm, epoch, code):
+                self.ended(qm, epoch, code, now_ns)
+            case Unhealthy(qm, epoch, code):
+                yield from self.unhealthy(qm, epoch, code, now_ns)
+            case Fenced():
+                self.fencing.ended(self.runs, given, now_ns)
+
     def launched(self, qm: str, epoch: int, now_ns: int) -> None:
         """The process was started."""
         self.heritage.launched(qm, epoch)
@@ -81,6 +111,7 @@ class Keeper:
             return
         claim_ms, start_ms = (run.launched_ns - run.since_ns) / NS_PER_MS, (now_ns - run.launched_ns) / NS_PER_MS
         run.enter(RunState.SERVING, now_ns)
+        run.waits_for = ""
         run.told.append(self._serves(run, {"claim_ms": claim_ms, "start_ms": start_ms}))
 
     def unhealthy(self, qm: str, epoch: int, code: str, now_ns: int) -> Iterator[Effect]:
@@ -134,6 +165,7 @@ class Keeper:
                     run.told.append(self._failure(qm, run.epoch, UNWATCHED))
             if run is not None:
                 yield from self._tend_one(run, kept, s)
+        yield from self.fencing.steps(s.view)
 
     def _tend_one(self, run: Run, kept: Kept[Assignment] | None, s: Standing) -> Iterator[Effect]:
         if run.alive:
@@ -269,10 +301,14 @@ class Keeper:
             me = s.view.members[self._me]
             if me.record.state is MemberState.ONLINE:
                 yield Transact(f"begin:{a.qm}", tx.begin(kept, me))
-        elif a.phase in (Phase.STARTING, Phase.RUNNING) and s.now_ns >= run.not_before_ns:
-            run.spec = s.view.specs[a.qm].record
+        elif s.now_ns < run.not_before_ns:
+            return
+        elif victim := self.fencing.victim(run, a, s.view):
+            yield from self.fencing.ask(run, victim, s.view)
+        elif a.phase in (Phase.STARTING, Phase.RUNNING):
+            run.spec, run.fences = s.view.specs[a.qm].record, bool(self.fencing.at_hand(a, s.view))
             run.enter(RunState.LAUNCHING, s.now_ns, int(run.spec.start_timeout_s * NS_PER_S))
-            yield Launch(a.qm, a.epoch)
+            yield Launch(a.qm, a.epoch, fences=run.fences)
 
     def _note(self, run: Run, kept: Kept[Assignment]) -> Iterator[Effect]:
         serving = run.state is RunState.SERVING

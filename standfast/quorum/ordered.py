@@ -25,7 +25,7 @@ from standfast.model.messages import Hop
 from standfast.model.override import CONFLICTS, Ending, Override, Part, Stage, Stance, Word
 from standfast.model.records import GONE, Assignment, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
-from standfast.quorum import transactions as tx
+from standfast.quorum import conclusion
 from standfast.quorum.adoption import Adoption
 from standfast.quorum.copies import adopted
 from standfast.quorum.hearing import Hearing
@@ -262,7 +262,7 @@ class Ordered:
                         yield Transact(f"adopt:{part.spec.name}", self._adopt(part, kept, view))
             elif own.stage in (Stage.SETTLING, Stage.OVER):
                 told = (*self.story(), self._event(EventKind.OVERRIDE_ENDED))
-                yield Transact("conclude", tx.conclude(me, own.number, told))
+                yield Transact("conclude", conclusion.conclude(me, own.number, told))
 
     def _forget(self) -> None:
         """The store has its end: only the word remains."""
@@ -303,7 +303,7 @@ class Ordered:
         run = self._keeper.runs.get(part.spec.name)
         serving = run is not None and run.state is RunState.SERVING
         taken = Kept(adopted(kept.record, part.spec, self._rules.cluster, self._me), kept.revision)
-        return tx.adopt(taken, view.members[self._me], part.epoch, serving=serving)
+        return conclusion.adopt(taken, view.members[self._me], part.epoch, serving=serving)
 
 
 __all__ = ["Ordered", "Organs"]

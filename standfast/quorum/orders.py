@@ -5,13 +5,14 @@ from msgspec import structs
 from standfast.model.cluster import Cluster, Role
 from standfast.model.events import EventKind
 from standfast.model.messages import Hop
-from standfast.model.records import BALLOT, Assignment, Outcome, Transaction
+from standfast.model.records import BALLOT, Assignment, MemberState, Outcome, Transaction
 from standfast.model.view import View
+from standfast.quorum import fencing
 from standfast.quorum import transactions as tx
 from standfast.quorum.failback import BY_HAND
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate
-from standfast.quorum.signals import Clear, Drain, Freeze, Move, Verdict
+from standfast.quorum.signals import Clear, ConfirmFenced, Drain, Freeze, Move, Verdict
 
 ENDS = {
     Outcome.COMMITTED: Verdict.DONE,
@@ -22,7 +23,7 @@ ENDS = {
 
 
 def transaction_for(
-    order: Move | Drain | Clear | Freeze,
+    order: Move | Drain | Clear | Freeze | ConfirmFenced,
     cluster: Cluster,
     view: View,
     candidates: dict[str, Candidate],
@@ -35,6 +36,8 @@ def transaction_for(
         return _drain(order, cluster, view)
     if isinstance(order, Clear):
         return _clear(order, cluster, view)
+    if isinstance(order, ConfirmFenced):
+        return _confirm_fenced(order, view)
     return _freeze(order, cluster, view)
 
 
@@ -59,7 +62,8 @@ def _move(
         return hindrance
     cleared = structs.replace(kept, record=structs.replace(kept.record, failed_on=(), shunned=()))
     if view.orphaned(kept.record):
-        return tx.assign(overrides.raised(cleared), view.members[order.to], BY_HAND)
+        owner, gone = view.members[order.to], fencing.suspect(kept.record, view)
+        return tx.assign(overrides.raised(cleared), owner, BY_HAND, unproven=gone)
     if kept.record.owner == order.to:
         return Verdict.ALREADY_THERE
     return tx.aim(cleared, order.to, BY_HAND)
@@ -102,6 +106,15 @@ def _clear(order: Clear, cluster: Cluster, view: View) -> Transaction | Verdict:
     if kept.record.state in BALLOT:
         return Verdict.CHANGED_MEANWHILE  # the record's revision is a ballot that is being voted on
     return tx.clear(kept, BY_HAND)
+
+
+def _confirm_fenced(order: ConfirmFenced, view: View) -> Transaction | Verdict:
+    kept = view.members.get(order.member)
+    if kept is None:
+        return Verdict.NO_SUCH_MEMBER
+    if kept.record.state is not MemberState.EVICTED:
+        return Verdict.NOT_EVICTED
+    return fencing.record(kept, order.by) if fencing.at_large(kept) else Verdict.ALREADY_SO
 
 
 def _freeze(order: Freeze, cluster: Cluster, view: View) -> Transaction | Verdict:

@@ -20,10 +20,14 @@ from standfast.quorum.signals import Survivor
 NS_PER_S = 1_000_000_000
 ENDED_BY_LEASE = "lease"
 """The code of an end that the warden brought about because the lease ran out: nobody's fault here."""
+HELD = "locked"
+"""The code of a start that was refused because somebody else holds the storage."""
 UNWATCHED = "unwatched"
 """The code of an end that came while no daemon lived to hear of it."""
 FIRST_PAUSE_NS = 200_000_000
 """Pause before the second restart in the window; doubled for each one after it. The first is immediate."""
+LONGEST_PAUSE_NS = 10_000_000_000
+"""Between two attempts to have its former owner fenced."""
 
 
 class RunState(StrEnum):
@@ -53,10 +57,13 @@ class Run:
 
     __slots__ = (
         "_stored",
+        "_unfenced",
         "asked_revision",
         "deadline_ns",
         "epoch",
         "failed",
+        "fences",
+        "held",
         "killed",
         "launched_ns",
         "not_before_ns",
@@ -67,6 +74,7 @@ class Run:
         "stop_reason",
         "stuck",
         "told",
+        "waits_for",
     )
 
     def __init__(self, spec: QueueManagerSpec, assignment: Assignment, now_ns: int) -> None:
@@ -81,6 +89,13 @@ class Run:
         self.stop_reason = StopReason.NONE
         self.failed = ""
         """Why this member can not run it under this epoch; empty while it may try."""
+        self.held = False
+        """Its storage was held by another when it was to be started."""
+        self.fences = False
+        """Who may hold its storage can be switched off: then that it is held is no fault of the queue manager."""
+        self.waits_for = ""
+        """The member that is, or must be, fenced before it is started."""
+        self._unfenced = 0
         self.killed = False
         self.stuck = False
         self.told: list[Event] = []
@@ -132,6 +147,7 @@ class Run:
 
     def ended(self, code: str, now_ns: int) -> None:
         """Nothing of it is left. Whatever nobody asked for counts against it."""
+        self.held = code == HELD
         own_fault = self.unasked(code) or self.stop_reason is StopReason.UNRESPONSIVE
         self.enter(RunState.IDLE, now_ns)
         self.stop_reason = StopReason.NONE
@@ -146,7 +162,16 @@ class Run:
 
     def unasked(self, code: str) -> bool:
         """Whether an end with this code would come from the queue manager itself."""
+        if code == HELD and self.fences:
+            return False
         return self.state is not RunState.STOPPING and code != ENDED_BY_LEASE
+
+    def unfenced(self, now_ns: int) -> bool:
+        """It can not be tried, for nothing that it did: try again after a pause. Whether that is the first time."""
+        self.held = False
+        self.not_before_ns = now_ns + min(FIRST_PAUSE_NS << self._unfenced, LONGEST_PAUSE_NS)
+        self._unfenced += 1
+        return self._unfenced == 1
 
     def _blame(self, code: str, now_ns: int) -> None:
         window_ns = int(self.spec.restart_window_s * NS_PER_S)

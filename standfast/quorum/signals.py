@@ -18,6 +18,7 @@ from standfast.model.view import View
 from standfast.quorum.commands import (
     Clear,
     Configure,
+    ConfirmFenced,
     Drain,
     EndOverride,
     Freeze,
@@ -133,6 +134,14 @@ class Exited(Struct, frozen=True):
     code: str
 
 
+class Fenced(Struct, frozen=True):
+    """What came of a `Fence` effect: whether the command says that the member is off, and its words."""
+
+    member: str
+    done: bool
+    detail: str = ""
+
+
 class FitnessChanged(Struct, frozen=True):
     """The queue managers (or "*") that this member could not run now, and its next hop; None: as it was."""
 
@@ -167,6 +176,7 @@ Input = (
     | Ready
     | Unhealthy
     | Exited
+    | Fenced
     | FitnessChanged
     | FailbackWindows
     | Ordered
@@ -224,10 +234,14 @@ class Retimed(Struct, frozen=True):
 
 
 class Launch(Struct, frozen=True):
-    """Start the queue manager under this epoch; give back Launched or LaunchRefused, then Ready or Exited."""
+    """Start the queue manager under this epoch; give back Launched or LaunchRefused, then Ready or Exited.
+
+    `fences`: who may hold its storage can be switched off, so that it need not be waited for long.
+    """
 
     qm: str
     epoch: int
+    fences: bool = False
 
 
 class Attend(Struct, frozen=True):
@@ -239,6 +253,12 @@ class Attend(Struct, frozen=True):
     qm: str
     epoch: int
     serving: bool
+
+
+class Fence(Struct, frozen=True):
+    """Switch a member off that was evicted; give back Fenced."""
+
+    member: str
 
 
 class Stop(Struct, frozen=True):
@@ -297,6 +317,7 @@ Effect = (
     | Retimed
     | Launch
     | Attend
+    | Fence
     | Stop
     | Kill
     | Remember
@@ -308,6 +329,7 @@ Effect = (
 __all__ = [
     "Clear",
     "Configure",
+    "ConfirmFenced",
     "Drain",
     "EndOverride",
     "Freeze",

@@ -27,6 +27,8 @@ from standfast.model.view import Kept, View
 from standfast.quorum.losses import after_loss
 from standfast.quorum.rules import Rules
 
+LAPSED = "lapsed"
+"""The proof of an eviction that rests on nothing but the end of the lease."""
 MOVES_PER_TRANSACTION = 30
 """Assignments changed within one transaction; etcd's default limit is 128 operations. The rest follow at once."""
 
@@ -36,15 +38,18 @@ def _settings_guard(revision: int) -> Guard:
     return Guard(SETTINGS_KEY, revision)
 
 
-def _member_guard(kept: Kept[MemberRecord]) -> Guard:
+def member_guard(kept: Kept[MemberRecord]) -> Guard:
+    """Its record is still this one."""
     return Guard(member_key(kept.record.name), kept.revision)
 
 
-def _assignment_guard(kept: Kept[Assignment]) -> Guard:
+def assignment_guard(kept: Kept[Assignment]) -> Guard:
+    """As above."""
     return Guard(assignment_key(kept.record.qm), kept.revision)
 
 
-def _put(assignment: Assignment) -> Put:
+def put(assignment: Assignment) -> Put:
+    """Write it under its key."""
     return Put(assignment_key(assignment.qm), assignment)
 
 
@@ -61,7 +66,7 @@ def found(cluster: Cluster, view: View) -> Transaction | None:
     unknown = [spec for spec in cluster.queue_managers if spec.name not in view.specs]
     for spec in unknown[:MOVES_PER_TRANSACTION]:
         guards += [Guard(spec_key(spec.name), 0), Guard(assignment_key(spec.name), 0)]
-        puts += [Put(spec_key(spec.name), spec), _put(Assignment(qm=spec.name))]
+        puts += [Put(spec_key(spec.name), spec), put(Assignment(qm=spec.name))]
     if len(unknown) <= MOVES_PER_TRANSACTION:
         settings = SettingsRecord(
             cluster_id=cluster.id,
@@ -142,9 +147,9 @@ def join(
     guards = [Guard(member_key(name), kept.revision if kept else 0), _settings_guard(rules.revision)]
     puts = [Put(member_key(name), record)]
     for held in owned[:MOVES_PER_TRANSACTION]:
-        guards.append(_assignment_guard(held))
-        puts.append(_put(_released(held.record, "owner_restarted", held.record.failed_on)))
-        events.append(_qm_event(EventKind.QM_RELEASED, held.record, reason="owner_restarted"))
+        guards.append(assignment_guard(held))
+        puts.append(put(_released(held.record, "owner_restarted", held.record.failed_on)))
+        events.append(qm_event(EventKind.QM_RELEASED, held.record, reason="owner_restarted"))
     return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
 
 
@@ -155,9 +160,9 @@ def inherit(kept: Kept[Assignment], me: Kept[MemberRecord]) -> Transaction:
     """
     assignment = structs.replace(kept.record, incarnation=me.record.incarnation)
     return Transaction(
-        guards=(_assignment_guard(kept), _member_guard(me)),
-        puts=(_put(assignment),),
-        events=(_qm_event(EventKind.QM_KEPT, assignment, incarnation=assignment.incarnation),),
+        guards=(assignment_guard(kept), member_guard(me)),
+        puts=(put(assignment),),
+        events=(qm_event(EventKind.QM_KEPT, assignment, incarnation=assignment.incarnation),),
     )
 
 
@@ -165,7 +170,7 @@ def member_state(kept: Kept[MemberRecord], state: MemberState, kind: EventKind, 
     """Move one member to another state."""
     record = structs.replace(kept.record, state=state, reason=reason)
     event = Event(kind=kind, subject=record.name, fields={"incarnation": record.incarnation, "reason": reason})
-    return Transaction(guards=(_member_guard(kept),), puts=(Put(member_key(record.name), record),), events=(event,))
+    return Transaction(guards=(member_guard(kept),), puts=(Put(member_key(record.name), record),), events=(event,))
 
 
 def clear(kept: Kept[MemberRecord], reason: str) -> Transaction:
@@ -174,7 +179,7 @@ def clear(kept: Kept[MemberRecord], reason: str) -> Transaction:
     record = structs.replace(kept.record, losses=0, quarantined=False)
     fields: dict[str, str | int | float | bool | None] = {"losses": kept.record.losses, "reason": reason}
     return Transaction(
-        guards=(_member_guard(kept),),
+        guards=(member_guard(kept),),
         puts=(Put(member_key(record.name), record),),
         events=(Event(kind=kind, subject=record.name, fields=fields),),
     )
@@ -194,7 +199,7 @@ def evict(
     """
     evicted = structs.replace(kept.record, state=MemberState.EVICTED, evictions=evictions)
     record, quarantined = after_loss(evicted, rules.cluster.policy)
-    guards = [_member_guard(kept), _settings_guard(rules.revision)]
+    guards = [member_guard(kept), _settings_guard(rules.revision)]
     puts = [Put(member_key(record.name), record)]
     events = [
         Event(
@@ -204,15 +209,17 @@ def evict(
         ),
         *quarantined,
     ]
+    unproven = (record.name,) if fields.get("proof") == LAPSED else ()
     for assignment, owner in moves:
-        part = assign(assignment, owner, f"{record.name}_evicted")
+        part = assign(assignment, owner, f"{record.name}_evicted", unproven=unproven)
         guards += [g for g in part.guards if g not in guards]
         puts += part.puts
         events += part.events
     return Transaction(guards=tuple(guards), puts=tuple(puts), events=tuple(events))
 
 
-def _qm_event(kind: EventKind, assignment: Assignment, **fields: str | float | bool | None) -> Event:
+def qm_event(kind: EventKind, assignment: Assignment, **fields: str | float | bool | None) -> Event:
+    """An event of a queue manager under its present epoch."""
     return Event(
         kind=kind, subject=assignment.qm, fields={"epoch": assignment.epoch, "owner": assignment.owner, **fields}
     )
@@ -232,13 +239,23 @@ def _released(assignment: Assignment, reason: str, failed_on: tuple[str, ...]) -
     )
 
 
-def assign(kept: Kept[Assignment], owner: Kept[MemberRecord], reason: str, told: Iterable[Event] = ()) -> Transaction:
+def assign(
+    kept: Kept[Assignment],
+    owner: Kept[MemberRecord],
+    reason: str,
+    told: Iterable[Event] = (),
+    unproven: tuple[str, ...] = (),
+) -> Transaction:
     """Give a queue manager to a member under the next epoch; nothing may run it at this moment.
 
-    `told` are events that its last owner had still to tell.
+    `told` are events that its last owner had still to tell. `unproven`: that owner, if nothing but the end of its lease
+    says that it has stopped; it counts only if it had begun to start it.
     """
+    began = kept.record.phase in (Phase.STARTING, Phase.RUNNING)
+    fresh = tuple(name for name in unproven if began and name not in kept.record.unproven)
     assignment = structs.replace(
         kept.record,
+        unproven=(*kept.record.unproven, *fresh),
         epoch=kept.record.epoch + 1,
         phase=Phase.ASSIGNED,
         owner=owner.record.name,
@@ -248,9 +265,9 @@ def assign(kept: Kept[Assignment], owner: Kept[MemberRecord], reason: str, told:
         reason=reason,
     )
     return Transaction(
-        guards=(_assignment_guard(kept), _member_guard(owner)),
-        puts=(_put(assignment),),
-        events=(*told, _qm_event(EventKind.QM_ASSIGNED, assignment, reason=reason, was=kept.record.owner)),
+        guards=(assignment_guard(kept), member_guard(owner)),
+        puts=(put(assignment),),
+        events=(*told, qm_event(EventKind.QM_ASSIGNED, assignment, reason=reason, was=kept.record.owner)),
     )
 
 
@@ -258,9 +275,9 @@ def begin(kept: Kept[Assignment], me: Kept[MemberRecord]) -> Transaction:
     """The owner's guard before the first start under an epoch: a stale read can not start anything."""
     assignment = structs.replace(kept.record, phase=Phase.STARTING)
     return Transaction(
-        guards=(_assignment_guard(kept), _member_guard(me)),
-        puts=(_put(assignment),),
-        events=(_qm_event(EventKind.QM_STARTING, assignment),),
+        guards=(assignment_guard(kept), member_guard(me)),
+        puts=(put(assignment),),
+        events=(qm_event(EventKind.QM_STARTING, assignment),),
     )
 
 
@@ -269,17 +286,18 @@ def note(kept: Kept[Assignment], *, running: bool, events: Sequence[Event]) -> T
     phase = Phase.RUNNING if running else Phase.STARTING
     failed_on = () if running else kept.record.failed_on
     told = kept.record.told + len(events)
-    assignment = structs.replace(kept.record, phase=phase, failed_on=failed_on, told=told)
-    return Transaction(guards=(_assignment_guard(kept),), puts=(_put(assignment),), events=tuple(events))
+    unproven = () if running else kept.record.unproven
+    assignment = structs.replace(kept.record, phase=phase, failed_on=failed_on, told=told, unproven=unproven)
+    return Transaction(guards=(assignment_guard(kept),), puts=(put(assignment),), events=tuple(events))
 
 
 def halt(kept: Kept[Assignment], told: Iterable[Event] = ()) -> Transaction:
     """Nothing runs of it any more, as an operator wants it; `told`: what its last owner had still to tell."""
     assignment = structs.replace(_released(kept.record, "halted", ()), phase=Phase.HALTED)
     return Transaction(
-        guards=(_assignment_guard(kept),),
-        puts=(_put(assignment),),
-        events=(*told, _qm_event(EventKind.QM_RELEASED, kept.record, reason="halted")),
+        guards=(assignment_guard(kept),),
+        puts=(put(assignment),),
+        events=(*told, qm_event(EventKind.QM_RELEASED, kept.record, reason="halted")),
     )
 
 
@@ -289,55 +307,27 @@ def release(
     """The owner gives up a queue manager of which nothing runs any more; `told`: what it had still to tell."""
     blamed = (*kept.record.failed_on, *(name for name in failed_on if name not in kept.record.failed_on))
     return Transaction(
-        guards=(_assignment_guard(kept),),
-        puts=(_put(_released(kept.record, reason, blamed)),),
-        events=(*told, _qm_event(EventKind.QM_RELEASED, kept.record, reason=reason)),
-    )
-
-
-def adopt(kept: Kept[Assignment], me: Kept[MemberRecord], epoch: int, *, serving: bool) -> Transaction:
-    """What a member runs by an override becomes its own, under the epoch that it runs under.
-
-    Nothing of it runs, nor will start, under its last owner.
-    """
-    assignment = structs.replace(
-        kept.record,
-        epoch=epoch,
-        phase=Phase.RUNNING if serving else Phase.STARTING,
-        owner=me.record.name,
-        incarnation=me.record.incarnation,
-        target=None,
-        failed_on=(),
-        told=0,
-        reason="override",
-    )
-    event = _qm_event(EventKind.QM_ADOPTED, assignment, was=kept.record.owner, was_epoch=kept.record.epoch)
-    return Transaction(guards=(_assignment_guard(kept), _member_guard(me)), puts=(_put(assignment),), events=(event,))
-
-
-def conclude(kept: Kept[MemberRecord], number: int, events: Sequence[Event]) -> Transaction:
-    """The end of a member's override, with all that was only told by itself till now."""
-    record = structs.replace(kept.record, overridden=number)
-    return Transaction(
-        guards=(_member_guard(kept),), puts=(Put(member_key(record.name), record),), events=tuple(events)
+        guards=(assignment_guard(kept),),
+        puts=(put(_released(kept.record, reason, blamed)),),
+        events=(*told, qm_event(EventKind.QM_RELEASED, kept.record, reason=reason)),
     )
 
 
 def give_up(kept: Kept[Assignment]) -> Transaction:
     """Every member that could be asked has failed to start it, the last one for `reason`: wait for an operator."""
     assignment = structs.replace(kept.record, phase=Phase.GIVEN_UP)
-    event = _qm_event(
+    event = qm_event(
         EventKind.QM_GIVEN_UP, assignment, failed_on=",".join(assignment.failed_on), reason=assignment.reason
     )
-    return Transaction(guards=(_assignment_guard(kept),), puts=(_put(assignment),), events=(event,))
+    return Transaction(guards=(assignment_guard(kept),), puts=(put(assignment),), events=(event,))
 
 
 def aim(kept: Kept[Assignment], target: str | None, reason: str) -> Transaction:
     """Ask the owner to hand over to `target`, or (None) to stay."""
     assignment = structs.replace(kept.record, target=target, reason=reason)
     kind = EventKind.QM_MOVING if target else EventKind.QM_MOVE_ABANDONED
-    event = _qm_event(kind, assignment, to=target or kept.record.target, reason=reason)
-    return Transaction(guards=(_assignment_guard(kept),), puts=(_put(assignment),), events=(event,))
+    event = qm_event(kind, assignment, to=target or kept.record.target, reason=reason)
+    return Transaction(guards=(assignment_guard(kept),), puts=(put(assignment),), events=(event,))
 
 
 def order(view: View, orders: Orders, kind: EventKind, subject: str) -> Transaction:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct, field
 
 from standfast.model.timing import Timing
-from standfast.sim.run import Outcome, simulate
+from standfast.sim.outcome import Outcome
+from standfast.sim.run import simulate
 
 
 class Plan(Struct, frozen=True, kw_only=True):

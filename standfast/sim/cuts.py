@@ -43,7 +43,14 @@ class Cuts:
 
     def cut(self, pairs: set[tuple[str, str]], span_ns: int) -> None:
         """Let nothing, or no datagram, pass between these (from, to) for a while."""
-        network, filtered = self.around.network, self.world.chance(self._filters)
+        self._cut(pairs, span_ns, filtered=self.world.chance(self._filters))
+
+    def _filter(self, pairs: set[tuple[str, str]], span_ns: int) -> None:
+        """Let no datagram pass between these for a while; the store is not cut off."""
+        self._cut(pairs, span_ns, filtered=True)
+
+    def _cut(self, pairs: set[tuple[str, str]], span_ns: int, *, filtered: bool) -> None:
+        network = self.around.network
         self.world.coverage["cut for datagrams alone" if filtered else "cut"] += 1
         self.world.say("net", ("filter " if filtered else "cut ") + " ".join(f"{a}>{b}" for a, b in sorted(pairs)))
         if filtered:

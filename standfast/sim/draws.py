@@ -15,6 +15,8 @@ from standfast.model.cluster import (
     Cluster,
     DiskSpec,
     Failback,
+    FenceWhen,
+    FencingSpec,
     LinkLoss,
     MemberSpec,
     Policy,
@@ -25,14 +27,16 @@ from standfast.model.cluster import (
 from standfast.model.timing import PROFILES, Timing
 from standfast.sim.aims import AIMS
 from standfast.sim.clock import MAX_SKEW
-from standfast.sim.faults import FAULTS
+from standfast.sim.enrolment import NEW
 from standfast.sim.network import Habits
+from standfast.sim.storages import Fencers
 from standfast.sim.store import Temper
+from standfast.sim.themes import themes, weights
 from standfast.sim.warden import Manners
 from standfast.sim.world import NS_PER_MS, NS_PER_S
 
-EMERGENCIES = 0.3
-"""Of all runs, so many in which every other fault is the loss of a majority, and an override after it."""
+EMERGENCIES = 0.6
+"""Of all runs with that theme, so many in which every other fault is the loss of a majority, then an override."""
 MEAN_GAP_TERMS = {"calm": 12.0, "bursts": 1.5, "chaos": 0.5, "flicker": 1.0}
 """Mean time between two faults, in terms."""
 
@@ -64,6 +68,7 @@ class Draws(Struct, kw_only=True):
         temper: of the store.
         manners: of the queue managers.
         clears: how often a daemon that starts ends what runs instead of going on with it.
+        fencers: of storages and fence devices.
     """
 
     cluster: Cluster
@@ -76,6 +81,7 @@ class Draws(Struct, kw_only=True):
     temper: Temper = field(default_factory=Temper)
     manners: Manners = field(default_factory=Manners)
     clears: float = 0.0
+    fencers: Fencers = field(default_factory=Fencers)
 
     def told(self) -> Iterator[str]:
         """The most of it, a line each."""
@@ -137,8 +143,8 @@ def draw_timing(rng: random.Random) -> Timing:
     )
 
 
-def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
-    """Everything for one run."""
+def draw(rng: random.Random, members: int, timing: Timing | None, about: str = "") -> Draws:
+    """Everything for one run; `about`: its theme, drawn when there is none."""
     timing = timing or draw_timing(rng)
     data = rng.choice(MIXES[members]) if len(MIXES[members]) > 1 else 0
     cluster = _choices(rng, cluster_of(members, timing, rng.choice([1, 2, 2, 2, 3, 4]), data))
@@ -149,11 +155,12 @@ def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
         still = tuple(structs.replace(qm, failback=Failback.NEVER) for qm in cluster.queue_managers)
         cluster = structs.replace(cluster, queue_managers=still)
         return Draws(cluster=cluster, mood=mood, skews=skews)
+    chosen = frozenset({about}) if about else themes(rng)
     drawn = Draws(
         cluster=cluster,
         mood=mood,
         gap_ns=int(term_ns * MEAN_GAP_TERMS[mood] * rng.choice([0.5, 1, 2])),
-        weights={name: rng.choice([0, 0, 1, 1, 3]) * weight for name, weight in FAULTS.items()},
+        weights=weights(rng, chosen),
         aims={name: rng.choice([0, 0, 0.02, 0.1, 0.4]) * scale for name, scale in AIMS.items()},
         skews=skews,
         habits=_habits(rng, term_ns),
@@ -162,9 +169,27 @@ def draw(rng: random.Random, members: int, timing: Timing | None) -> Draws:
         clears=rng.choice([0, 0, 0.2, 1]),
     )
     drawn.cluster = with_disk(cluster, rng.choice(DISKS))
-    if rng.random() < EMERGENCIES:
+    if "fencing" in chosen:
+        _fencing(rng, drawn)
+    if "override" in chosen and rng.random() < EMERGENCIES:
         drawn.weights |= {"override": sum(drawn.weights.values()) or 1.0}
     return drawn
+
+
+def _fencing(rng: random.Random, drawn: Draws) -> None:
+    """Machines that die hold on to their storages, and every data member can be switched off."""
+    term_ns, when = drawn.cluster.timing.term_ns, rng.choice(list(FenceWhen))
+    fenced: dict[str, dict[str, str]] = {name: {} for name in (*"abcdefg", *NEW)}
+    spec = FencingSpec(command=("/fence",), when=when, members=fenced)
+    drawn.cluster = structs.replace(drawn.cluster, fencing=spec)
+    drawn.fencers = Fencers(
+        sticks=rng.choice([0.5, 1.0]),
+        tells=when is FenceWhen.UNPROVEN,
+        takes_ns=(term_ns // 10, int(term_ns * rng.choice([0.2, 2]))),
+        fails=rng.choice([0, 0.4]),
+        hangs=rng.choice([0, 0, 0.2]),
+        timeout_ns=term_ns * 3,
+    )
 
 
 def with_disk(cluster: Cluster, seen_by: str) -> Cluster:

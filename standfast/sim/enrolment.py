@@ -158,6 +158,9 @@ class Enrolment(Operators):
 
     def _remove(self, machine: Machine, tries: int) -> None:
         """Order it again and again; whether it is done or not, somebody starts the machine in the end."""
+        if not machine.powered:
+            # Who removes a member answers for it that its machine is gone.
+            self.around.storages.let_go(machine.name)
         self.order(voter_orders.RemoveMember(machine.name, "operator"), self._clerk())
         removed = machine.name not in {m.name for m in self.voters.members}
         if removed or not tries:

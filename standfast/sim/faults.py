@@ -28,6 +28,7 @@ FAULTS: dict[str, float] = {
     "empty disk": 0.7,
     "pause daemon": 2.0,
     "freeze machine": 1.0,
+    "forgotten promise": 2.0,
     "namesake": 0.5,
     "namesake behind a cut": 2.0,
     "namesake beside the disk": 1.0,
@@ -44,6 +45,8 @@ FAULTS: dict[str, float] = {
     "window": 0.5,
     "freeze": 0.3,
     "thaw": 0.6,
+    "crash owner": 6.0,
+    "confirm fenced": 0.5,
     "leave": 0.7,
     **DISK_FAULTS,
     **HOP_FAULTS,
@@ -59,6 +62,8 @@ FAULTS: dict[str, float] = {
 }
 """Every kind of fault and its usual weight."""
 
+LOSES_ITS_DISK = 0.3
+"""Of the forgotten promises, so many were on a disk that is lost."""
 HELD_TERMS = 3
 """Longest time for which a transaction is held back on purpose."""
 
@@ -117,6 +122,12 @@ class Faults(Emergency, Enrolment, DiskFaults, HopFaults):
         quick_ns = self.world.between(NS_PER_MS, 100 * NS_PER_MS)
         self.restart_daemon(self._any(), self.world.rng.choice([quick_ns, self.span()]))
 
+    def switch_off(self, member: str) -> None:
+        """A fence device cuts a member's machines off their power; after a while they are on again."""
+        for machine in [m for m in self.machines if m.name == member and m.powered]:
+            machine.power_off()
+            self.world.after(self.span(), self.revive, machine)
+
     def crash_machine(self, machine: Machine, *, lose_disk: bool = False) -> None:
         """The machine dies, and is back after a while."""
         machine.power_off(lose_disk=lose_disk)
@@ -124,6 +135,14 @@ class Faults(Emergency, Enrolment, DiskFaults, HopFaults):
 
     def _crash_machine(self) -> None:
         self.crash_machine(self.world.rng.choice(self._home))
+
+    def _crash_owner(self) -> None:
+        """The machine of a queue manager dies, mostly for longer than its lease lasts."""
+        owners = [m for m in self._home if m.powered and m.warden.processes]
+        if owners:
+            machine = self.world.rng.choice(owners)
+            machine.power_off()
+            self.later(int(self.term_ns * self.world.rng.uniform(0.5, 5.0)), self.revive, machine)
 
     def _empty_disk(self) -> None:
         if not any(map(self.foreign, self.machines)):
@@ -144,6 +163,30 @@ class Faults(Emergency, Enrolment, DiskFaults, HopFaults):
             span_ns = self.world.between(1, machine.warden.kill_ns // 2)
             machine.warden.frozen_until_ns = self.world.now_ns + span_ns
             self.pause(machine, span_ns)
+
+    def _forgotten_promise(self) -> None:
+        """A machine is cut off: first from voters that remember what they promised it, then from some that restart."""
+        rng = self.world.rng
+        me, *others = rng.sample(self._home, len(self._home))
+        forgetful = set(rng.sample([m.id for m in others], rng.randint(1, len(others))))
+        after_ns, span_ns = int(self.term_ns * rng.uniform(0.05, 0.9)), int(self.term_ns * rng.uniform(1.1, 3.0))
+        one_lost = self._lose_one(after_ns, forgetful) if rng.random() < LOSES_ITS_DISK else ""
+        for machine in others:
+            forgets = machine.id in forgetful
+            cut = self._filter if one_lost else self.cut
+            self.later(after_ns if forgets else 0, cut, self.both(me.id, machine.id), span_ns)
+            if forgets and machine.id != one_lost:
+                soon_ns = self.world.between(NS_PER_MS, 30 * NS_PER_MS)
+                self.later(after_ns + soon_ns // 4, self.restart_daemon, machine, soon_ns)
+
+    def _lose_one(self, after_ns: int, among: set[str]) -> str:
+        """One of these loses its disk with what it promised, and is soon back; empty: none may."""
+        if any(map(self.foreign, self.machines)):
+            return ""
+        machine = self.world.rng.choice([m for m in self._home if m.id in among])
+        self.later(after_ns + 1, machine.power_off, True)
+        self.later(after_ns + self.world.between(NS_PER_MS, self.term_ns // 8), self.revive, machine)
+        return machine.id
 
     def _namesake(self) -> None:
         """Another machine with the name of one of the members, alive for a while beside it."""

@@ -12,41 +12,11 @@ from standfast.model.messages import Ack, Heartbeat, Hop, Refusal
 from standfast.quorum import signals as sig
 from standfast.quorum.core import Core, Identity
 from standfast.sim.clock import Clock
-from standfast.sim.disk import DiskEnd
+from standfast.sim.life import INBOX, Daemon
 from standfast.sim.memory import Memory
-from standfast.sim.speech import News, Speech
+from standfast.sim.speech import News
 from standfast.sim.surroundings import Surroundings
 from standfast.sim.warden import Manners, Warden
-
-INBOX = 400
-"""Datagrams and results that wait for a paused daemon; later datagrams are dropped, as by a full socket."""
-
-
-class Daemon:
-    """One life of a daemon: a core, and what waits for it while it is paused."""
-
-    def __init__(self, home: "Machine", core: Core) -> None:
-        self.core = core
-        self.machine = home.id
-        self.seen = 0
-        self.paused = False
-        self.inbox: deque[sig.Input] = deque()
-        self.held: deque[sig.Effect] = deque()
-        """Effects that were decided before a pause and not carried out yet."""
-        self.alarm_ns = 0
-        self.speech = Speech()
-        self.disk: DiskEnd | None = None
-        self._home = home
-
-    @property
-    def lives(self) -> bool:
-        """Whether this life has not ended."""
-        return self._home.daemon is self
-
-    def give(self, given: sig.Input) -> None:
-        """Take an input if this life has not ended."""
-        if self.lives:
-            self._home.take(given)
 
 
 class Machine:
@@ -80,6 +50,7 @@ class Machine:
             sig.Read: self._read,
             sig.Transact: self._transact,
             sig.Launch: self._launch,
+            sig.Fence: self._fence,
             sig.Attend: lambda e: self.warden.attend(e.qm),
             sig.Stop: lambda e: self.warden.stop(e.qm),
             sig.Kill: lambda e: self.warden.kill(e.qm),
@@ -111,10 +82,12 @@ class Machine:
             manners=self.manners,
             watcher=self._around.watcher,
             report=lambda given: self._reported(power, given),
+            storages=self._around.storages,
         )
+        self._around.storages.let_go(self.name)
         world.say(self.id, f"machine on, identity {self.identity}")
 
-    def power_off(self, *, lose_disk: bool = False) -> None:
+    def power_off(self, lose_disk: bool = False) -> None:
         """The machine dies at once, with everything on it; it may come back with an empty disk."""
         self.disk += lose_disk
         if lose_disk:
@@ -123,6 +96,7 @@ class Machine:
             self._world.say(self.id, "machine dies")
             self.kill_daemon()
             self.powered = False
+            self._around.storages.died(self.name, [*self.warden.processes])
             self.warden.vanish()
             self.past.append(self.warden)
             self._around.store.up.discard(self.id)
@@ -331,6 +305,10 @@ class Machine:
             overridden=core.ordered.binding,
             unseen=self._around.told.unseen(self.id),
         )
+
+    def _fence(self, effect: sig.Fence) -> None:
+        assert self.daemon is not None
+        self._around.storages.attempt(effect.member, self.daemon.give)
 
     def _tell(self, effect: sig.Tell) -> None:
         self._world.coverage[f"event: {effect.event.kind}"] += 1

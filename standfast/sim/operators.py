@@ -4,11 +4,15 @@ from collections.abc import Callable
 
 from standfast.model.cluster import Cluster, Role
 from standfast.model.messages import Hop
+from standfast.model.records import MemberState
 from standfast.quorum import signals as sig
 from standfast.sim.configuring import FACTORS, another, order_for, retimed, with_another
 from standfast.sim.cuts import Cuts
 from standfast.sim.machine import Machine
 from standfast.sim.surroundings import Surroundings
+
+LOOKED = 0.8
+"""Of those who confirm that a member is off, so many have looked at the right machine."""
 
 
 class Operators(Cuts):
@@ -29,6 +33,7 @@ class Operators(Cuts):
             self.world.say("order", f"{told} to {machine.id}")
             if isinstance(order, sig.EndOverride) and order.member != machine.name:
                 self.around.told.answered_for(order.member)
+                self.around.storages.let_go(order.member)
             machine.take(sig.Ordered(self._tickets, order))
 
     def _data(self) -> str:
@@ -57,6 +62,19 @@ class Operators(Cuts):
         names = frozenset(qm.name for qm in self.around.cluster.queue_managers)
         machine.take(sig.FailbackWindows(names))
         self.later(self.span(), machine.take, sig.FailbackWindows(frozenset()))
+
+    def _confirm_fenced(self) -> None:
+        """An operator who has looked says that a member's machines are off; or has mistaken one that is in."""
+        rng, view = self.world.rng, self.around.store.view
+        names = sorted({m.name for m in self.machines if not m.powered})
+        off = [n for n in names if not any(m.powered for m in self.machines if m.name == n)]
+        online = [name for name, kept in view.members.items() if kept.record.state is MemberState.ONLINE]
+        if off and rng.random() < LOOKED:
+            name = rng.choice(off)
+            self.around.storages.let_go(name)
+            self.order(sig.ConfirmFenced(name, "operator"))
+        elif online:
+            self.order(sig.ConfirmFenced(rng.choice(online), "operator"))
 
     def _freeze(self) -> None:
         self.order(sig.Freeze(on=True))

@@ -1,10 +1,9 @@
 """One run: build a cluster, let faults loose on it, then heal a majority and demand progress."""
 
 import random
-from collections import Counter
 from collections.abc import Iterator
 
-from msgspec import Struct, field
+from msgspec import structs
 
 from standfast.model.cluster import Failback, MemberSpec, Role
 from standfast.model.messages import Hop
@@ -17,6 +16,7 @@ from standfast.sim.faults import Faults
 from standfast.sim.flicker import Flicker
 from standfast.sim.machine import Machine
 from standfast.sim.network import Habits, Network
+from standfast.sim.outcome import Outcome
 from standfast.sim.promises import Promises
 from standfast.sim.replicas import Replicas, replicated
 from standfast.sim.store import Store, Temper
@@ -45,32 +45,6 @@ would pass for the member's, and that nobody knows whom those hear whom it does 
 """
 
 
-class Outcome(Struct, kw_only=True):
-    """What came of one run.
-
-    Attributes:
-        seed: of the run.
-        members: of the cluster.
-        simulated_s: virtual time.
-        broken: the promise that was broken; empty when all held.
-        how: in which way.
-        coverage: how often each thing happened.
-        lines: what happened, when it was asked for: (nanoseconds, who, what).
-        setting: what was drawn for it, a line each.
-        states: the last states, a line each.
-    """
-
-    seed: int
-    members: int
-    simulated_s: float
-    broken: str = ""
-    how: str = ""
-    coverage: Counter[str] = field(default_factory=Counter)
-    lines: list[tuple[int, str, str]] | None = None
-    setting: list[str] = field(default_factory=list)
-    states: list[str] = field(default_factory=list)
-
-
 class Stage:
     """A cluster in a world: what a run, or a scenario, plays on; `copies`: its data are replicated, not shared."""
 
@@ -96,6 +70,7 @@ class Stage:
         self.replicas = Replicas(world, self.cluster, self.network, self.machines, self.promises) if copies else None
         around.watcher = self.replicas or self.promises
         around.answered = self._answered
+        around.storages.fencers, around.storages.switch_off = draws.fencers, self.faults.switch_off
         self.store.aim = aims.committed
         self.answers: dict[int, sig.Verdict] = {}
 
@@ -165,6 +140,7 @@ class Stage:
         self.network.behave(Habits())
         self.store.temper = Temper(deadline_ns=self.cluster.timing.term_ns // 2)
         self.store.away = False
+        self.around.storages.fencers = structs.replace(self.draws.fencers, fails=0.0, hangs=0.0)
         voters = self.faults.voters
         home = [m for m in self.machines if m.id == m.name and m.name in {v.name for v in voters.members}]
         known = [m.name for m in home if not self.faults.foreign(m)]
@@ -318,10 +294,20 @@ class Stage:
 
 
 def simulate(
-    seed: int, members: int, minutes: float, timing: Timing | None = None, *, tell: bool = False, copies: bool = False
+    seed: int,
+    members: int,
+    minutes: float,
+    timing: Timing | None = None,
+    *,
+    about: str = "",
+    tell: bool = False,
+    copies: bool = False,
 ) -> Outcome:
-    """One run from its seed; what it finds is in the outcome. `copies`: data are replicated, not shared."""
-    draws = draw(random.Random(f"{seed}/{members}"), members, timing)
+    """One run from its seed; what it finds is in the outcome.
+
+    `about`: its theme, see themes.py; `copies`: data are replicated, not shared.
+    """
+    draws = draw(random.Random(f"{seed}/{members}"), members, timing, about)
     world = World(f"{seed}/{members}/run", tell=tell)
     stage = Stage(world, replicated(draws) if copies else draws, copies=copies)
     world.coverage[f"mood: {draws.mood}"] += 1

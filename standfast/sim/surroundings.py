@@ -8,6 +8,7 @@ from standfast.model.timing import lapse_ns
 from standfast.quorum import signals as sig
 from standfast.sim.disk import Disk
 from standfast.sim.network import Network
+from standfast.sim.storages import Storages
 from standfast.sim.store import Store
 from standfast.sim.told import Told
 from standfast.sim.warden import Watcher
@@ -38,6 +39,7 @@ class Surroundings:
         self.network = network
         self.store = store
         self.disk = Disk(world, cluster)
+        self.storages = Storages(world)
         self.clears = 0.0
         """How often a daemon that starts ends what runs, as when the warden is of another version."""
         self.interferer: Interferer

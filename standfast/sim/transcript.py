@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from standfast.sim.run import Outcome
+from standfast.sim.outcome import Outcome
 from standfast.sim.world import NS_PER_S
 
 

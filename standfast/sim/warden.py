@@ -10,8 +10,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from standfast.quorum.runs import HELD
 from standfast.quorum.signals import Exited, Input, Launched, LaunchRefused, Ready, Survivor, Unhealthy
 from standfast.sim.clock import Clock
+from standfast.sim.storages import Storages
 from standfast.sim.world import NS_PER_MS, World
 
 REPORT_NS = 200_000
@@ -104,6 +106,7 @@ class Warden:
         manners: Manners,
         watcher: Watcher,
         report: Callable[[Input], None],
+        storages: Storages,
     ) -> None:
         self.machine = machine
         self.clock = clock
@@ -124,6 +127,7 @@ class Warden:
         self._stop_ns, self.kill_ns = budgets_ns
         self._watcher = watcher
         self._report = report
+        self._storages = storages
         self._armed = False
 
     # ------------------------------------------------------------ orders
@@ -163,6 +167,7 @@ class Warden:
             world.say(self.machine, f"warden refuses {process.qm}: {refusal}")
             self._tell(LaunchRefused(process.qm, process.epoch, refusal))
             return
+        self._storages.claim(process.qm, process.member, overridden=process.overridden)
         self.processes[process.qm] = process
         world.say(self.machine, f"{process.qm} begins under epoch {process.epoch}")
         self._watcher.began(process, self)
@@ -179,6 +184,8 @@ class Warden:
         seen = self._watcher.stamp(process.qm, by_override=not process.overridden)
         if process.epoch < seen and (process.overridden or self.manners.fenced):
             return "epoch_larger"
+        if self._storages.locked(process.qm, process.member):
+            return HELD
         return "storage_error" if self._world.chance(self.manners.refused) else ""
 
     def _fate(self, process: Process) -> None:

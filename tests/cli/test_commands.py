@@ -87,6 +87,7 @@ ENDINGS = {
     Verdict.LAST_DATA_MEMBER: Refused.exit_code,
     Verdict.ALREADY_A_MEMBER: UsageError.exit_code,
     Verdict.ADDRESS_TAKEN: UsageError.exit_code,
+    Verdict.NOT_EVICTED: Refused.exit_code,
     Verdict.NOT_GONE: Refused.exit_code,
     Verdict.NOT_SETTLED: Refused.exit_code,
     Verdict.NO_MAJORITY_THEN: Refused.exit_code,

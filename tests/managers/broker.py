@@ -76,7 +76,7 @@ def ocf_options(_: Place) -> dict[str, object]:
             "binfile": nats_server(),
             "cmdline_options": "--name {name} -a {address} -p {port} -js -sd {data_dir}",
             "logfile": "{run_dir}/output",
-            "monitor_hook": shlex.join(ASK_NATS),
+            "monitor_hook": shlex.join((*ASK_NATS, "5")),
         },
         "monitor_every_s": 0.1,
     }

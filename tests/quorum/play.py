@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import structs
 
-from standfast.model.cluster import Policy
+from standfast.model.cluster import FencingSpec, Policy
 from standfast.model.records import Assignment, MemberState, Phase
 from standfast.model.timing import PROFILES
 from standfast.quorum import signals as sig
@@ -19,6 +19,7 @@ from standfast.sim.draws import Draws, cluster_of, with_disk
 from standfast.sim.machine import Machine
 from standfast.sim.network import Habits
 from standfast.sim.run import Stage
+from standfast.sim.storages import Fencers
 from standfast.sim.store import Temper
 from standfast.sim.warden import Manners
 from standfast.sim.world import NS_PER_MS, NS_PER_S, World
@@ -51,7 +52,8 @@ class NoChance(random.Random):
 class Play(Stage):
     """`a`, `b` (and `c`) may run `q0`, and prefer it in that order; `w` (and `v`) are witnesses.
 
-    `policy`: of the cluster; `copies`: each has a copy of the data; `spec`: what differs in the queue managers.
+    `policy`, `fencing`: of the cluster; `copies`: each has a copy of the data; `fencers`: of its storages and fence
+    devices; `spec`: what differs in the queue managers.
     """
 
     def __init__(
@@ -63,12 +65,20 @@ class Play(Stage):
         disk: str = "none",
         policy: Policy | None = None,
         copies: bool = False,
+        fencing: FencingSpec | None = None,
+        fencers: Fencers | None = None,
         **spec: Any,
     ) -> None:
         cluster = with_disk(cluster_of(members, TIMING, queue_managers), disk)
         preferring = tuple(structs.replace(qm, preferred=tuple("abcd"), **spec) for qm in cluster.queue_managers)
         draws = Draws(
-            cluster=structs.replace(cluster, queue_managers=preferring, policy=policy or cluster.policy),
+            cluster=structs.replace(
+                cluster,
+                queue_managers=preferring,
+                policy=policy or cluster.policy,
+                fencing=fencing or cluster.fencing,
+            ),
+            fencers=fencers or Fencers(),
             habits=Habits(base_ns=200_000, jitter_ns=0),
             temper=Temper(latency_ns=1 * NS_PER_MS, deadline_ns=400 * NS_PER_MS),
             manners=Manners(ready_ns=(50 * NS_PER_MS,) * 2, stop_ns=(20 * NS_PER_MS,) * 2),

@@ -122,3 +122,20 @@ def test_who_is_held_back_takes_over_as_soon_as_anybody_else_would():
     assert play.owner() == "b"
     assert play.said("q0 begins")[0] - died < 1.01 * TERM_S + 0.05
     play.ends()
+
+
+def test_who_is_held_back_lets_others_lead():
+    """Found by the simulator: w was evicted again and again for a link to b that it lacks, and waited for it to hold.
+
+    It still acted as coordinator, the first in rank; but it does not hear b's vote, and has none of its own. So when d
+    died nobody evicted d, and what it ran stayed down.
+    """
+    play = Play("the_held_back_do_not_lead", members=5, policy=Policy(link_loss=LinkLoss.EVICT)).settled()
+    for _ in range(3):
+        play.cut("wb", "wc", "wv").wait(2 * TERM_S).heal_links().wait(TERM_S)
+    play.cut("wb").wait(TERM_S)
+    assert play.machine("w").daemon.core.held_ns
+    play.die("a").wait(3 * TERM_S)
+    assert play.state("a") is MemberState.EVICTED
+    assert play.owner() in {"b", "c"}
+    play.ends()

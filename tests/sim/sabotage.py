@@ -13,10 +13,10 @@ HUNT = """
 import sys
 from standfast.sim.run import simulate
 members, minutes, first, seeds = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-copies = {"copies": True} if sys.argv[5] == "copies" else {}
+about = {"copies": True} if sys.argv[5] == "copies" else {"about": sys.argv[5]}
 for seed in range(first, first + seeds):
     try:
-        found = simulate(seed, members, minutes, **copies)
+        found = simulate(seed, members, minutes, **about)
     except Exception as error:
         print(seed, "crash: " + repr(error), flush=True)
         break
@@ -37,7 +37,8 @@ class Edit(NamedTuple):
 class Sabotage(NamedTuple):
     """One planted bug: a single edit, or a pair where a second guard would hide the first.
 
-    `copies`: it shows only where data are replicated.
+    `about`: the theme of the runs that show it, one of sim/themes.py; drawn when there is none. `copies`: it shows only
+    where data are replicated.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Sabotage(NamedTuple):
     minutes: float = 1.0
     why_pair: str = ""
     copies: bool = False
+    about: str = ""
 
 
 class Find(NamedTuple):
@@ -76,7 +78,7 @@ def hunt(folder: Path, sabotage: Sabotage, seeds: int, first: int = 0) -> Find |
     """The first seed in which the simulator sees a promise broken."""
     copy_package(folder, sabotage.edits)
     arguments = [str(sabotage.members), str(sabotage.minutes), str(first), str(seeds)]
-    arguments.append("copies" if sabotage.copies else "shared")
+    arguments.append("copies" if sabotage.copies else sabotage.about)
     done = subprocess.run(
         [sys.executable, "-c", HUNT, *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=600
     )
@@ -114,8 +116,8 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/grants.py",
-                "        self.ready_at_ns = now_ns + self._wait_ns\n",
-                "        self.ready_at_ns = now_ns\n",
+                "        self.ready_at_ns = self._bind_from_ns + self._wait_ns\n",
+                "        self.ready_at_ns = self._bind_from_ns\n",
             ),
         ),
     ),
@@ -124,7 +126,7 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/grants.py",
-                "        self.ready_at_ns = now_ns + self._wait_ns\n",
+                "        self.ready_at_ns = self._bind_from_ns + self._wait_ns\n",
                 "        self.ready_at_ns = 0\n",
             ),
             Edit(
@@ -158,12 +160,10 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/transactions.py",
-                "        guards=(_assignment_guard(kept), _member_guard(me)),\n"
-                "        puts=(_put(assignment),),\n"
-                "        events=(_qm_event(EventKind.QM_STARTING",
-                "        guards=(),\n"
-                "        puts=(_put(assignment),),\n"
-                "        events=(_qm_event(EventKind.QM_STARTING",
+                "        guards=(assignment_guard(kept), member_guard(me)),\n"
+                "        puts=(put(assignment),),\n"
+                "        events=(qm_event(EventKind.QM_STARTING",
+                "        guards=(),\n        puts=(put(assignment),),\n        events=(qm_event(EventKind.QM_STARTING",
             ),
         ),
     ),
@@ -254,7 +254,7 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/transactions.py",
-                "    guards = [_member_guard(kept), _settings_guard(rules.revision)]\n",
+                "    guards = [member_guard(kept), _settings_guard(rules.revision)]\n",
                 "    guards = []\n",
             ),
         ),
@@ -529,10 +529,10 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/transactions.py",
-                "        guards=(_assignment_guard(kept), _member_guard(me)),\n"
-                "        puts=(_put(assignment),),\n"
-                "        events=(_qm_event(EventKind.QM_KEPT",
-                "        guards=(),\n        puts=(_put(assignment),),\n        events=(_qm_event(EventKind.QM_KEPT",
+                "        guards=(assignment_guard(kept), member_guard(me)),\n"
+                "        puts=(put(assignment),),\n"
+                "        events=(qm_event(EventKind.QM_KEPT",
+                "        guards=(),\n        puts=(put(assignment),),\n        events=(qm_event(EventKind.QM_KEPT",
             ),
         ),
     ),

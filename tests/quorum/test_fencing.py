@@ -1,0 +1,60 @@
+"""Fencing: who may still write is switched off before what it ran is started elsewhere."""
+
+from msgspec import structs
+
+from standfast.model.cluster import FenceWhen, FencingSpec
+from standfast.model.records import MemberState
+from standfast.quorum import signals as sig
+from standfast.sim.storages import Fencers
+from tests.quorum.play import TERM_S, Play
+
+MS = 1_000_000
+SPEC = FencingSpec(command=("/fence",), members={"a": {}, "b": {}})
+
+
+def play(name: str, when: FenceWhen = FenceWhen.UNPROVEN, disk: str = "none", **fencers: float) -> Play:
+    """Machines that die go on holding their storages until they are switched off."""
+    given = Fencers(**{"sticks": 1.0} | fencers, takes_ns=(300 * MS,) * 2, timeout_ns=1000 * MS)
+    return Play(name, disk=disk, fencing=structs.replace(SPEC, when=when), fencers=given).settled()
+
+
+def test_a_storage_that_is_still_held_is_freed_by_fencing_who_held_it():
+    scene = play("fenced_for_its_storage").die("a").wait(4 * TERM_S)
+    assert scene.owner() == "b"
+    assert scene.store.view.members["a"].record.fenced == 1
+    scene.ends()
+
+
+def test_nobody_is_fenced_when_the_storage_is_free():
+    scene = play("not_fenced", sticks=0.0).die("a").wait(3 * TERM_S)
+    assert scene.owner() == "b"
+    assert not scene.said("is to be switched off")
+
+
+def test_a_member_that_stopped_by_itself_and_said_so_is_not_fenced():
+    scene = play("its_word_is_enough", FenceWhen.ALWAYS, disk="all").cut("ab", "aw").wait(3 * TERM_S)
+    assert scene.owner() == "b"
+    assert scene.said("says stopped")
+    assert not scene.said("is to be switched off")
+
+
+def test_a_storage_that_can_not_tell_is_waited_for_with_fencing_always():
+    scene = play("fenced_always", FenceWhen.ALWAYS, tells=False).die("a").wait(4 * TERM_S)
+    assert scene.owner() == "b"
+    assert scene.said("is to be switched off") < scene.said("q0 begins under epoch 2")
+
+
+def test_when_fencing_fails_it_waits_until_an_operator_has_looked():
+    scene = play("fencing_fails", FenceWhen.ALWAYS, fails=1.0).die("a").wait(5 * TERM_S)
+    assert scene.owner() is None
+    assert scene.said("tells fencing_failed") or scene.said("fencing_failed q0")
+    scene.around.storages.let_go("a")
+    scene.order(sig.ConfirmFenced("a", "operator")).wait(2 * TERM_S)
+    assert scene.owner() == "b"
+    scene.ends()
+
+
+def test_only_who_was_evicted_can_be_confirmed():
+    scene = play("confirmed_by_mistake").order(sig.ConfirmFenced("a", "operator")).wait(0.1)
+    assert scene.world.coverage["order: not_evicted"] == 1
+    assert scene.state("a") is MemberState.ONLINE
