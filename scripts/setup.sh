@@ -32,6 +32,7 @@ if [ "$purpose" = test ]; then
     need ip iproute2
     need nft nftables
     need chromium chromium
+    need haproxy haproxy
     need snmpwalk snmp
     need snmpd snmpd
     need snmptrapd snmptrapd

@@ -36,6 +36,12 @@ def _queue_manager(path: Path, qm: QueueManagerSpec) -> Iterator[Problem]:
                 (*path, key),
                 f"{key} = {value:g} must be above 0 and at most {MAX_TIMEOUT_S:g} seconds.",
             )
+    if not 0 <= qm.drain_s < qm.stop_timeout_s:
+        yield Problem(
+            Fault.BAD_VALUE,
+            (*path, "drain_s"),
+            f"drain_s = {qm.drain_s:g} must be 0 or more, and less than stop_timeout_s = {qm.stop_timeout_s:g}.",
+        )
     if qm.restart_limit < 0:
         yield Problem(
             Fault.BAD_VALUE,

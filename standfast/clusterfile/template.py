@@ -56,6 +56,8 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "preferred": "Data members in order of preference; the others follow by name.",
         "start_timeout_s": "Longest time from its start until it must answer, in seconds.",
         "stop_timeout_s": "Longest time for a graceful stop that nothing hurries, in seconds.",
+        "drain_s": "Before a planned stop, how long no new clients are led to it while those that are there may go on, "
+        "in seconds: docs/endpoints.md.",
         "restart_limit": "Restarts in place within restart_window_s before it is moved to another member.",
         "restart_window_s": "The window in which restarts are counted, in seconds.",
         "failback": 'Whether it moves back by itself to a member that it prefers: "never", "preferred" (as soon as '

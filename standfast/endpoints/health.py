@@ -1,7 +1,8 @@
 """The health URLs, for load balancers and for `standfast proxy`, served from a thread of their own.
 
 =======================================  =====================================================================
-``/queue-managers/NAME/active``          200 while this member runs it, is ready, and holds the lease; else 503
+``/queue-managers/NAME/active``          200 while this member runs it, is ready, and holds the lease; 404 while it is
+                                         drained there: no new clients; else 503
 ``/queue-managers/NAME/follow``          the same as endless JSON lines: at once, on change, and every interval
 ``/live``                                200 while the member's main loop turns
 ``/ready``                               200 while it also takes part in the cluster
@@ -43,6 +44,7 @@ class Why(StrEnum):
 
     ACTIVE = "active"
     NO_LEASE = "no_lease"
+    DRAINING = "draining"  # it is about to be stopped by plan: no new clients, those that are there may go on
     NOT_READY = "not_ready"  # it runs elsewhere, or nowhere, or does not serve yet
 
 
@@ -54,12 +56,14 @@ class Service(Struct, frozen=True, kw_only=True):
         epoch: of its assignment in this member's view, whoever owns it; a larger one voids what smaller ones say.
         address: where it serves clients when it runs here.
         port: likewise.
+        draining: see Why; it is not ready then.
     """
 
     ready: bool
     epoch: int
     address: str
     port: int
+    draining: bool = False
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -102,6 +106,15 @@ class Line(Struct, frozen=True, kw_only=True):
 
 NOTHING: Final = Snapshot(services={}, lease_end_ns=0, alive_ns=0, joined=False)
 _encode = msgspec.json.Encoder().encode
+
+
+STATUS: Final = {
+    Why.ACTIVE: HTTPStatus.OK,
+    Why.DRAINING: HTTPStatus.NOT_FOUND,  # what HAProxy's `http-check disable-on-404` takes for it
+    Why.NO_LEASE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Why.NOT_READY: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""What `/active` answers for each reason."""
 
 
 class HealthBoard:
@@ -170,7 +183,7 @@ class HealthBoard:
         active = service.ready and left_ns > 0
         return Line(
             active=active,
-            why=Why.ACTIVE if active else Why.NOT_READY if left_ns else Why.NO_LEASE,
+            why=_why(service, active=active, leased=left_ns > 0),
             epoch=service.epoch,
             address=service.address,
             port=service.port,
@@ -202,7 +215,7 @@ class HealthBoard:
         line = self.line(name) if path.startswith(_PREFIX) else None
         if line is None or what not in {"active", "follow"}:
             return Answer(HTTPStatus.NOT_FOUND, b'{"why":"unknown"}\n')
-        status = HTTPStatus.OK if line.active else HTTPStatus.SERVICE_UNAVAILABLE
+        status = STATUS[line.why] if what == "active" or line.active else HTTPStatus.SERVICE_UNAVAILABLE
         return Answer(status, _encode(line) + b"\n", partial(self._follow, name) if what == "follow" else None)
 
     def _vital(self, *, joined: bool) -> Answer:
@@ -228,6 +241,14 @@ class HealthBoard:
         for name in names:
             for follower in tuple(self._followers.get(name, ())):
                 follower.tell()
+
+
+def _why(service: Service, *, active: bool, leased: bool) -> Why:
+    if active:
+        return Why.ACTIVE
+    if not leased:
+        return Why.NO_LEASE
+    return Why.DRAINING if service.draining else Why.NOT_READY
 
 
 class _Follower:

@@ -7,6 +7,8 @@ Guaranteed: a connection is forwarded only while the word of its owner holds; wh
 another owner speaks under a larger epoch, every connection to the old one is reset in the same turn of the event loop;
 a client that comes while nobody is active is held, at most `hold_s`, and led to the next owner as soon as that speaks.
 
+While the owner drains it, what is connected stays connected, and who comes is held for the next owner.
+
 Not guaranteed: exactly-once. A request that was under way when the owner changed may or may not have been carried out,
 as with any lost connection; the client's own acknowledgements decide. And this is a convenience, not a fence: what
 keeps a queue manager from running twice is the lease.
@@ -19,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from standfast.endpoints.follow import Follower, Source
+from standfast.endpoints.health import Why
 from standfast.endpoints.listener import listening
 from standfast.endpoints.splice import End
 
@@ -118,8 +121,12 @@ class Proxy:
         """Look at all words again: after each new one, and when the owner's runs out."""
         loop = asyncio.get_running_loop()
         owner, until_s = self._choice(loop.time())
-        if owner != self.owner:
+        if owner is None and self._draining():
+            self._active.clear()
+        elif owner != self.owner:
             self._switch(owner)
+        elif owner is not None:
+            self._active.set()
         if self._timer:
             self._timer.cancel()
         self._timer = loop.call_at(until_s, self._reconsider) if owner else None
@@ -136,6 +143,14 @@ class Proxy:
             if line.active and line.epoch == newest:
                 return Owner(member, line.epoch, line.address, line.port), until_s
         return None, 0.0
+
+    def _draining(self) -> bool:
+        """Whether the owner says that it is drained: those connected to it may go on."""
+        return self.owner is not None and any(
+            (f.source.member, f.word.line.why, f.word.line.epoch) == (self.owner.member, Why.DRAINING, self.owner.epoch)
+            for f in self.followers
+            if f.word
+        )
 
     def _switch(self, owner: Owner | None) -> None:
         self._break()
@@ -172,7 +187,7 @@ class Proxy:
         deadline_s = loop.time() + self._hold_s
         while client.alive and (left_s := deadline_s - loop.time()) > 0:
             owner = self.owner
-            if owner is None:
+            if owner is None or not self._active.is_set():
                 await self._wait(left_s)
                 continue
             upstream = await self._reached(owner, min(REACH_S, left_s))

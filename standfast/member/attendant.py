@@ -75,6 +75,7 @@ class Attendant:
         self._tended: set[str] = set()
         self._specs: dict[str, QueueManagerSpec] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._drains: dict[str, asyncio.TimerHandle] = {}
 
     def place(self, spec: QueueManagerSpec) -> Place:
         """Where a queue manager runs on this member."""
@@ -130,10 +131,13 @@ class Attendant:
             status_file=str(place.run_dir / STATUS_FILE),
         )
 
-    def stop(self, qm: str) -> None:
-        """Ask it to stop gracefully."""
+    def stop(self, qm: str, drain_s: float = 0.0) -> None:
+        """Ask it to stop gracefully, once it has been drained for so long. The warden does not wait for that."""
         self._forget(qm)
-        self._hands.stop(qm)
+        if drain_s > 0:
+            self._drains[qm] = asyncio.get_running_loop().call_later(drain_s, self._hands.stop, qm)
+        else:
+            self._hands.stop(qm)
 
     def kill(self, qm: str) -> None:
         """Kill every process of it."""
@@ -178,9 +182,9 @@ class Attendant:
         await asyncio.gather(*watches, return_exceptions=True)
 
     def _forget(self, qm: str) -> None:
-        watch = self._watches.pop(qm, None)
-        if watch is not None:
-            watch.cancel()
+        for under_way in (self._watches.pop(qm, None), self._drains.pop(qm, None)):
+            if under_way is not None:
+                under_way.cancel()
 
     async def _watch(self, manager: QueueManager, place: Place, epoch: int, *, serving: bool) -> None:
         polls = 0

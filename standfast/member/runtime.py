@@ -99,7 +99,7 @@ class Runtime:
             sig.Launch: self._launch,
             sig.Attend: self._attend,
             sig.Fence: lambda e: self._fencer.fence(e.member),
-            sig.Stop: lambda e: self.attendant.stop(e.qm),
+            sig.Stop: self._stop,
             sig.Kill: lambda e: self.attendant.kill(e.qm),
             sig.Remember: lambda e: self.memory.keep(e.remembered),
             sig.Tell: lambda e: self._journal.told(e.event),
@@ -197,7 +197,9 @@ class Runtime:
             known = services.get(qm)
             if core.ordered.binding or (known is not None and known.epoch == run.epoch):
                 ready = run.state is RunState.SERVING
-                services[qm] = Service(ready=ready, epoch=run.epoch, address=address, port=run.spec.port)
+                services[qm] = Service(
+                    ready=ready, epoch=run.epoch, address=address, port=run.spec.port, draining=run.draining
+                )
         return services
 
     def _publish(self) -> None:
@@ -230,6 +232,10 @@ class Runtime:
         self.attendant.launch(
             core.keeper.runs[effect.qm].spec, effect.epoch, core.ordered.claimant, fences=effect.fences
         )
+
+    def _stop(self, effect: sig.Stop) -> None:
+        run = self.core.keeper.runs.get(effect.qm)
+        self.attendant.stop(effect.qm, run.spec.drain_s if run is not None and run.draining else 0.0)
 
     def _attend(self, effect: sig.Attend) -> None:
         spec = self.core.view.specs[effect.qm].record

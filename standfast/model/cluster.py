@@ -145,6 +145,7 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
         options: settings of the driver; the driver refuses those that it does not know.
         halted: it is stopped and stays so until an operator wants it again.
         endpoints: what leads its clients to it.
+        drain_s: how long before a planned stop no new clients are led to it, while those that are there may go on.
     """
 
     name: str
@@ -162,6 +163,7 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = field(default_factory=dict)
     halted: bool = False
     endpoints: tuple[EndpointSpec, ...] = ()
+    drain_s: float = 0.0
 
 
 class StoreSpec(Struct, frozen=True, kw_only=True):

@@ -52,6 +52,10 @@ class StopReason(StrEnum):
     NOT_OWNER = "not_owner"  # it is not this member's any more
 
 
+PLANNED = frozenset({StopReason.MOVING, StopReason.LEAVING, StopReason.HALTED})
+"""Stops that can wait until clients have been drained."""
+
+
 class Run:
     """The process (or its absence) of one queue manager under one epoch."""
 
@@ -118,6 +122,12 @@ class Run:
     def alive(self) -> bool:
         """Whether a process may exist."""
         return self.state is not RunState.IDLE
+
+    @property
+    def draining(self) -> bool:
+        """Whether it stops by plan, and those clients that are there may go on for a while."""
+        planned = self.state is RunState.STOPPING and self.stop_reason in PLANNED
+        return planned and self.spec.drain_s > 0 and not self.killed
 
     def heard(self, stored: int) -> None:
         """The store has this many events of it: tell those no more."""

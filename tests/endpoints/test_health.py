@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from standfast.endpoints import http as server
-from standfast.endpoints.health import HealthBoard, Service, Snapshot, Why
+from standfast.endpoints.health import STATUS, HealthBoard, Service, Snapshot, Why
 from standfast.errors import MachineError
 from standfast.ports import boottime_ns
 
@@ -236,3 +236,9 @@ def test_closing_frees_the_port_and_ends_the_streams(board: HealthBoard) -> None
         board.publish(shown())
         board.close()
     socket.create_server((HERE, board.port)).close()
+
+
+@pytest.mark.parametrize("why", list(Why))
+def test_every_reason_has_an_answer_and_only_an_active_one_is_good(why):
+    assert (STATUS[why] == 200) is (why is Why.ACTIVE)
+    assert STATUS[why] == 200 or STATUS[why] >= 400, "a load balancer may take a redirect for good"
