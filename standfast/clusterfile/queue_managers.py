@@ -36,7 +36,7 @@ def _queue_manager(path: Path, qm: QueueManagerSpec) -> Iterator[Problem]:
                 (*path, key),
                 f"{key} = {value:g} must be above 0 and at most {MAX_TIMEOUT_S:g} seconds.",
             )
-    if not 0 <= qm.drain_s < qm.stop_timeout_s:
+    if qm.drain_s and not 0 < qm.drain_s < qm.stop_timeout_s:
         yield Problem(
             Fault.BAD_VALUE,
             (*path, "drain_s"),
