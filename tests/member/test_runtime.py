@@ -58,7 +58,7 @@ def runtime_of(core: StandInCore, happened: list[str]) -> Runtime:
             happened.append(f"ready {snapshot.services['q'].ready}")
 
     class Attendant:
-        def stop(self, qm: str) -> None:
+        def stop(self, qm: str, drain_s: float) -> None:
             happened.append("stop")
 
     made: Any = Runtime(CLUSTER, core, Journal("a"), Board())  # type: ignore[arg-type]
