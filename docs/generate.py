@@ -16,9 +16,13 @@ from standfast.cli.explain import ends_markdown, events_markdown, refusals_markd
 from standfast.managers.ibmmq_words import STATUSES, STRMQM
 from standfast.managers.ocf_agent import CODES, SERVES, STARTED, STOPPED
 from standfast.managers.registry import DRIVERS
+from standfast.member.metrics import Metrics
+from standfast.member.report import MemberReport, StatusReport, StoreReport
+from standfast.model.cluster import Role
 from standfast.model.event_fields import CARRIED, FIELDS
 from standfast.model.sinks import KINDS, Choice
 from standfast.model.timing import PROFILES
+from standfast.ports import LinkCounters
 
 DOCS = Path(__file__).parent
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -104,6 +108,27 @@ def _option(name: str, choice: Choice) -> str:
     return f"`{name}`: {choice.meaning}{words}"
 
 
+def metrics() -> str:
+    """Every metric, with its help."""
+    alone = MemberReport(name="a", role=Role.DATA, address="")
+    status = StatusReport(
+        cluster="shop",
+        answered_by="a",
+        at_unix_ms=0,
+        timing=PROFILES["normal"],
+        members=(alone,),
+        queue_managers=(),
+        store=StoreReport(reachable=True),
+    )
+    text = Metrics("shop", "a", LinkCounters()).text(status).decode()
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+    lines = ["| metric | type | what it tells |", "|---|---|---|"]
+    for name, told in sorted(re.findall(r"^# HELP (\S+) (.+)$", text, re.MULTILINE)):
+        if not name.endswith("_created"):
+            lines.append(f"| `{name}` | {kinds[name]} | {told} |")
+    return "\n".join(lines) + "\n"
+
+
 def event_schema() -> str:
     """The JSON schema of events."""
     return json.dumps(schema(), indent=1) + "\n"
@@ -126,6 +151,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "event_fields": event_fields,
     "fields": fields,
     "sinks": sinks,
+    "metrics": metrics,
     "ends": ends_markdown,
     "refusals": refusals_markdown,
 }

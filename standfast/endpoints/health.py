@@ -6,6 +6,7 @@
 ``/queue-managers/NAME/follow``          the same as endless JSON lines: at once, on change, and every interval
 ``/live``                                200 while the member's main loop turns
 ``/ready``                               200 while it also takes part in the cluster
+``/metrics``                             for Prometheus: as the main loop knows it, and as soon as that turns
 =======================================  =====================================================================
 
 GET, HEAD and OPTIONS; 404 for a queue manager that the member does not know; the body says why in JSON.
@@ -32,6 +33,7 @@ from msgspec import Struct
 
 from standfast.endpoints.http import Answer, Connection
 from standfast.endpoints.listener import listening
+from standfast.endpoints.metrics_page import MetricsPage
 from standfast.ports import boottime_ns
 
 _NS_PER_MS: Final = 1_000_000
@@ -138,6 +140,7 @@ class HealthBoard:
         self._closing: asyncio.Event
         self._connections: set[Connection] = set()
         self._followers: dict[str, set[_Follower]] = {}
+        self.metrics: MetricsPage | None = None
 
     def retimed(self, interval_ns: int, stale_after_ns: int) -> None:
         """Other timers are in force from now on."""
@@ -148,6 +151,8 @@ class HealthBoard:
         """Listen; raises MachineError when the port is taken. `port` then tells which."""
         listener = listening("The health page", self.address, self.port)
         self.port = listener.getsockname()[1]
+        if self.metrics is not None:
+            self.metrics.begin()
         self._closing = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(self._loop, listener), name="health", daemon=True)
@@ -211,6 +216,8 @@ class HealthBoard:
             return self._vital(joined=True)
         if path == "/ready":
             return self._vital(joined=self._snapshot.joined)
+        if path == "/metrics" and self.metrics is not None:
+            return Answer(HTTPStatus.OK, b"", self.metrics.serve, self.metrics.kind)
         name, _, what = path.removeprefix(_PREFIX).partition("/")
         line = self.line(name) if path.startswith(_PREFIX) else None
         if line is None or what not in {"active", "follow"}:

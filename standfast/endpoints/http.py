@@ -1,9 +1,10 @@
 """Just enough of an HTTP/1.1 server for health URLs (RFC 9112), bounded in every direction.
 
-Guaranteed: a client costs at most one connection slot, MAX_HEAD bytes of requests, MAX_UNSENT bytes of answers, and
-IDLE_S seconds of silence; connections beyond MAX_CONNECTIONS are closed at once, and streams beyond MAX_STREAMS are
-refused, so that followers leave room for probes; no input raises. Requests have no bodies here: one that announces a
-body is refused and its connection closed, which leaves nothing to smuggle in it.
+Guaranteed: a client costs at most one connection slot, MAX_HEAD bytes of requests, MAX_UNSENT bytes of answers (a
+stream that is finished is as long as its last part), and IDLE_S seconds of silence; connections beyond MAX_CONNECTIONS are
+closed at once, and streams beyond MAX_STREAMS are refused, so that followers leave room for probes; no input raises.
+Requests have no bodies here: one that announces a body is refused and its connection closed, which leaves nothing to
+smuggle in it.
 """
 
 import asyncio
@@ -22,11 +23,12 @@ METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
 
 class Answer(NamedTuple):
-    """An answer; `stream` instead of a body makes it endless."""
+    """An answer; `stream` instead of a body makes it endless, or lets it come later. `kind`: its content type."""
 
     status: HTTPStatus
     body: bytes = b""
     stream: "Callable[[Connection], None] | None" = None
+    kind: str = "application/jsonl"
 
 
 class Connection(asyncio.Protocol):
@@ -88,6 +90,12 @@ class Connection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() > MAX_UNSENT:
             self.abort()
 
+    def finish(self, data: bytes) -> None:
+        """Send the rest of a stream, however long it is, and close; nothing if the client has gone."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+            self._transport.close()
+
     def abort(self) -> None:
         """Drop the connection without waiting for anything."""
         if self._transport:
@@ -106,7 +114,7 @@ class Connection(asyncio.Protocol):
             return
         answer = self._answer(request.path)
         if answer.stream and request.method == "GET":
-            self._stream(answer.stream)
+            self._stream(answer.stream, answer.kind)
             return
         head_only = request.method == "HEAD"
         self.write(_head(answer.status, len(answer.body), keep=request.keep) + (b"" if head_only else answer.body))
@@ -115,14 +123,14 @@ class Connection(asyncio.Protocol):
         else:
             self._close()
 
-    def _stream(self, begin: "Callable[[Connection], None]") -> None:
+    def _stream(self, begin: "Callable[[Connection], None]", kind: str) -> None:
         if sum(connection.streams for connection in self._connections) >= MAX_STREAMS:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
             return
         self.streams = True
         assert self._idle is not None
         self._idle.cancel()
-        self.write(_head(HTTPStatus.OK, None, keep=False, kind="application/jsonl"))
+        self.write(_head(HTTPStatus.OK, None, keep=False, kind=kind))
         begin(self)
 
     def _refuse(self, status: HTTPStatus) -> None:

@@ -21,7 +21,6 @@ from typing import Any
 
 from standfast.errors import MachineError, StandfastError
 from standfast.links.udp import UdpLinks
-from standfast.member.alerting import Alerting
 from standfast.member.api_child import run_api
 from standfast.member.attendant import Attendant
 from standfast.member.configuring import Configuring
@@ -48,6 +47,7 @@ from standfast.member.shared_disk import Give, SharedDisk
 from standfast.member.statedir import StateDir
 from standfast.member.storehouse import Storehouse
 from standfast.member.successor import await_turn
+from standfast.member.telling import Files, telling
 from standfast.member.warden_protocol import Containment
 from standfast.member.warden_reports import State
 from standfast.member.watchdog import Watchdog
@@ -144,8 +144,7 @@ class Daemon:
     async def _live(self, state: StateDir) -> None:
         key = load_cluster_key(self._trust_dir / CLUSTER_KEY)
         store = Storehouse(self._cluster, self._me, state.machine, state.path, self._trust_dir)
-        journal = Journal(self._me)
-        cache = SettingsCache(state.path, self._cluster.id)
+        journal, cache = Journal(self._me), SettingsCache(state.path, self._cluster.id)
         cluster = cache.in_force(self._cluster)
         board, memory = health_board(cluster.member(self._me), cluster.timing), Memory(state.path)
         core = Core(self._identity(state), cluster, boottime_ns(), remembered=memory.read())
@@ -155,16 +154,17 @@ class Daemon:
         ledger = Ledger(store.client, self._me)
         scribe = Scribe(self._cluster.id, ledger, store.client, journal, view=lambda: core.view, inbox=runtime)
         attendant = Attendant(self._cluster, self._me, self._own_run_dir, hands, runtime)
-        configuring, alerting = Configuring(self._cluster, core, attendant), self._alerting(state, core, journal)
         reporter = Reporter(self._cluster, core, store, scribe, links.counters)
         runtime.link, runtime.scribe, runtime.attendant, runtime.warden = links, scribe, attendant, hands
-        runtime.memory, hands.reports, reporter.sinks = memory, attendant, alerting.reports
+        runtime.memory, hands.reports = memory, attendant
+        files = Files(state.path, self._trust_dir, self.log_format)
+        alerting = telling(runtime, scribe, reporter, board, counters=links.counters, files=files)
         hands.on_state, notifier = lambda told: _note_containment(reporter, told), Notifier()
         handover = Handover(hands, notifier)
         talks = MemberHandler(
             *(self._cluster, reporter, ledger, journal, runtime.order),
             restart=handover.restart,
-            configuring=configuring,
+            configuring=Configuring(self._cluster, core, attendant),
             alerting=alerting,
         )
         control = ControlServer(self._socket, talks, self._group)
@@ -206,12 +206,6 @@ class Daemon:
 
     def _identity(self, state: StateDir) -> Identity:
         return Identity(name=self._me, machine=state.machine, process=secrets.randbits(63))
-
-    def _alerting(self, state: StateDir, core: Core, journal: Journal) -> Alerting:
-        files = {"state_dir": state.path, "trust_dir": self._trust_dir}
-        alerting = Alerting(core, journal, **files, log_format=self.log_format)
-        journal.on_told = alerting.told
-        return alerting
 
     def _watchdog(
         self, cluster: Cluster, state: StateDir, hands: Hands, journal: Journal, reporter: Reporter

@@ -68,6 +68,8 @@ class Runtime:
         """Done when the core has ended: why; or the error after which it must not go on."""
         self.on_adopted: Callable[[Cluster], None] = lambda _: None
         """Called when other settings are in force: who the members are, and how often they speak."""
+        self.on_message: Callable[[Message], None] = lambda _: None
+        """Called with each message from another member; must be quick."""
         self.on_retimed: Callable[[Timing], None] = lambda _: None
         """Called when the lease is lived by other timers; the warden has been told."""
         self.on_step: Callable[[], None] = lambda: None
@@ -77,7 +79,7 @@ class Runtime:
         self._fencer = Fencer(cluster.fencing, self.give)
         self._home = cluster.member(core.me)
         self._others = [m.name for m in cluster.members if m.name != core.me]
-        self._journal = journal
+        self.journal = journal
         self._board = board
         self._inputs: deque[sig.Input] = deque()
         self._held: deque[sig.Input] | None = None
@@ -102,7 +104,7 @@ class Runtime:
             sig.Stop: self._stop,
             sig.Kill: lambda e: self.attendant.kill(e.qm),
             sig.Remember: lambda e: self.memory.keep(e.remembered),
-            sig.Tell: lambda e: self._journal.told(e.event),
+            sig.Tell: lambda e: self.journal.told(e.event),
             sig.Answer: self._answer,
             sig.Leave: self._leave,
         }
@@ -139,6 +141,7 @@ class Runtime:
 
     def receive(self, message: Message) -> None:
         """A message from another member."""
+        self.on_message(message)
         self.give(sig.Received(message))
 
     async def order(self, order: sig.Order) -> sig.Verdict:

@@ -68,6 +68,8 @@ class Scribe:
         self._read_done = asyncio.Event()
         self.read_ms: float | None = None
         """How long the last linearizable read took, in milliseconds."""
+        self.on_read: Callable[[float], None] = lambda _: None
+        """Called with how long each read took, in milliseconds."""
         self.trouble = ""
         """Why the last call failed; empty when it did not."""
         self.full = False
@@ -105,6 +107,7 @@ class Scribe:
             return
         self._require_ours(view)
         self.read_ms = (boottime_ns() - began) / NS_PER_MS
+        self.on_read(self.read_ms)
         self._answered()
         self._inbox.give(sig.ViewRead(view))
         self._read_done.set()
