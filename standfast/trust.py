@@ -31,6 +31,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from standfast.errors import KeyFileError
@@ -49,8 +50,11 @@ _VALID_FROM: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _VALID_TO: Final = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 
 
-def write_trust(directory: Path, cluster: Cluster) -> None:
-    """Make key, authority and certificates for all members; raises KeyFileError when `directory` exists already."""
+def write_trust(directory: Path, cluster: Cluster, secret: bytes | None = None) -> None:
+    """Make key, authority and certificates for all members; raises KeyFileError when `directory` exists already.
+
+    With a secret, the same one makes keys that trust each other, wherever it is done: who has it can make a member.
+    """
     if directory.exists():
         raise KeyFileError(
             f"{directory} exists already and may hold the keys of a cluster that runs: nothing was written. Choose "
@@ -60,7 +64,7 @@ def write_trust(directory: Path, cluster: Cluster) -> None:
         directory.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
         try:
-            _write_all(unfinished, cluster)
+            _write_all(unfinished, cluster, *_roots(secret))
             unfinished.rename(directory)  # refused by the kernel when somebody else's keys got there first
             _sync(directory.parent)
         except BaseException:
@@ -201,14 +205,18 @@ def _load(context: ssl.SSLContext, folder: Path) -> None:
         ) from error
 
 
-# ---------------------------------------------------------------- making
+def _roots(secret: bytes | None) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
+    if secret is None:
+        return ec.generate_private_key(ec.SECP256R1()), os.urandom(KEY_BYTES)
+    drawn = HKDF(hashes.SHA256(), 3 * KEY_BYTES, salt=None, info=b"standfast trust").derive(secret)
+    number = int.from_bytes(drawn[KEY_BYTES:]) % (ec.SECP256R1().group_order - 1) + 1  # FIPS 186-5, A.2.1
+    return ec.derive_private_key(number, ec.SECP256R1()), drawn[:KEY_BYTES]
 
 
-def _write_all(directory: Path, cluster: Cluster) -> None:
-    ca_key = ec.generate_private_key(ec.SECP256R1())
+def _write_all(directory: Path, cluster: Cluster, ca_key: ec.EllipticCurvePrivateKey, shared: bytes) -> None:
     organization = _organization(cluster)
     ca = _authority(organization, ca_key)
-    cluster_key = base64.b64encode(os.urandom(KEY_BYTES)) + b"\n"
+    cluster_key = base64.b64encode(shared) + b"\n"
     _write_folder(
         directory / AUTHORITY, {CA_CERTIFICATE: ca.public_bytes(serialization.Encoding.PEM), CA_KEY: _pem(ca_key)}
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from standfast.cli.asking import Asked, asking
+from standfast.cli.derive import derive
 from standfast.cli.endings import VERDICTS
 from standfast.cli.examples import example
 from standfast.cli.init import CLUSTER_FILE
@@ -174,3 +175,6 @@ def keys(
         as_json({"member": name, "folder": str(folder)})
     else:
         show(f"Wrote {folder}. Copy it to /etc/standfast/{TRUST}/{name}/ on {addresses[0]}, and nowhere else.")
+
+
+member.add_command(derive)

@@ -33,6 +33,21 @@ def trust(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def test_keys_made_apart_from_one_secret_trust_each_other_and_those_from_another_do_not(tmp_path: Path) -> None:
+    secrets = {"one": b"a" * 40, "again": b"a" * 40, "other": b"b" * 40}
+    for name, secret in secrets.items():
+        write_trust(tmp_path / name, CLUSTER, secret)
+
+    def trusted(signer: str, member: Path) -> bool:
+        command = ["openssl", "verify", "-CAfile", tmp_path / signer / "a/ca.crt", member / "member.crt"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    assert trusted("one", tmp_path / "again/b")
+    assert not trusted("one", tmp_path / "other/b")
+    keys = {name: load_cluster_key(tmp_path / name / "a/cluster.key") for name in secrets}
+    assert keys["one"] == keys["again"] != keys["other"]
+
+
 def test_each_member_gets_just_what_it_needs_and_nobody_else_can_read_it(trust: Path) -> None:
     assert {path.name for path in trust.iterdir()} == {"a", "b", AUTHORITY}
     for name in ("a", "b"):
