@@ -24,6 +24,7 @@ mkdir "$tree"
 git ls-files -z --cached --others --exclude-standard | xargs -0 tar cf - --ignore-failed-read | tar xf - -C "$tree"
 cp -r deploy/debian "$tree/debian"
 for kind in service sysusers tmpfiles; do cp "deploy/systemd/standfast.$kind" "$tree/debian/"; done
+cp deploy/aws/standfast-aws.service "$tree/debian/standfast.standfast-aws.service"
 printf 'standfast (%s) stable; urgency=medium\n\n  * Built from its source tree.\n\n -- The authors of Standfast <standfast@localhost>  %s\n' \
     "$version" "$(date -R -d "@$(git log -1 --format=%ct)")" >"$tree/debian/changelog"
 (cd "$tree" && dpkg-buildpackage --build=binary --no-sign >"$room/log" 2>&1) || { tail -40 "$room/log" >&2; exit 1; }
