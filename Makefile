@@ -67,7 +67,7 @@ bench:
 lock:
 	$(BIN)/python -m pip install -q pip-tools
 	$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host \
-	    --no-emit-find-links --no-emit-options --allow-unsafe --strip-extras --no-header --extra alerts --extra drill --extra dev \
+	    --no-emit-find-links --no-emit-options --allow-unsafe --strip-extras --no-header --extra alerts --extra aws --extra drill --extra dev \
 	    -o requirements/all.txt pyproject.toml
 
 clean:

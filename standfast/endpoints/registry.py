@@ -3,12 +3,14 @@
 import difflib
 from collections.abc import Iterable
 
+from standfast.endpoints.elastic_ip import ElasticIp
 from standfast.endpoints.kind import Endpoint
+from standfast.endpoints.route53 import Route53
 from standfast.endpoints.vip import Vip
 from standfast.model.cluster import EndpointSpec
 from standfast.ports import Remark
 
-_ALL: tuple[Endpoint, ...] = (Vip(),)
+_ALL: tuple[Endpoint, ...] = (ElasticIp(), Route53(), Vip())
 ENDPOINTS: dict[str, Endpoint] = {one.kind: one for one in _ALL}
 
 

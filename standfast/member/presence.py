@@ -10,17 +10,22 @@ while it is started again.
 """
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from standfast.endpoints.kind import Claim, Directory, Outcome, State
+from standfast.endpoints.registry import ENDPOINTS, endpoint_problems
 from standfast.endpoints.vip import wish_of
 from standfast.endpoints.vip_address import Stage
-from standfast.endpoints.vip_client import BearerClient, State, Wish
+from standfast.endpoints.vip_client import BearerClient, Wish
+from standfast.endpoints.vip_client import State as Borne
+from standfast.member.errands import Errands, Wanted
 from standfast.member.journal import Journal
 from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.member.runtime import Runtime
-from standfast.model.cluster import VIP, QueueManagerSpec
+from standfast.model.cluster import VIP, EndpointSpec, QueueManagerSpec
 from standfast.model.events import Event, EventKind
 from standfast.model.records import Assignment, Phase
 from standfast.model.view import Kept
@@ -43,6 +48,7 @@ class Presence:
         self._owners: dict[str, str] = {}
         self._held: frozenset[str] | None = None  # what is held when this process comes is no news
         self._work: asyncio.Task[None] | None = None
+        self._errands = Errands(self._errand_told)
         runtime.on_step, runtime.on_lease = self.follow, self.lease
         self._troubles: dict[str, tuple[str, str]] = {}
 
@@ -56,10 +62,12 @@ class Presence:
         if self._work is not None:
             self._work.cancel()
             await asyncio.gather(self._work, return_exceptions=True)
+        await self._errands.close()
 
     def lease(self, end_ns: int, stop_ns: int) -> None:
         """The lease ends at `end_ns`; queue managers are stopped that long before it."""
         self._bearer.lease(end_ns, end_ns - stop_ns)
+        self._errands.lease(end_ns - stop_ns)
 
     def follow(self) -> None:
         """The core has taken a step: have the endpoints lead here that shall. Never waits."""
@@ -72,8 +80,28 @@ class Presence:
         ours = {wish.address: qm for qm, spec in specs.items() for wish in _wishes(spec)}
         self._owners = {**ours, **{wish.address: qm for wish, qm in wishes.items()}}
         self._bearer.want(tuple(wishes), tuple(ours))
+        self._errands.want(self._claims(led))
 
-    def _bearer_told(self, state: State | None) -> None:
+    def _claims(self, led: dict[str, QueueManagerSpec]) -> Iterator[Wanted]:
+        cluster, runs = self._core.rules.cluster, self._core.keeper.runs
+        for qm, spec in led.items():
+            for endpoint in spec.endpoints:
+                if isinstance(ENDPOINTS.get(endpoint.kind), Directory) and not endpoint_problems(endpoint):
+                    address = cluster.member(self._core.me).clients
+                    yield endpoint, Claim(cluster=cluster.id, qm=qm, epoch=runs[qm].epoch, address=address)
+
+    def _errand_told(self, endpoint: EndpointSpec, claim: Claim, outcome: Outcome | None) -> None:
+        name = str(endpoint.options.get("name") or endpoint.options.get("allocation_id"))
+        trouble = "" if outcome is None or outcome.state is State.LEADS else f"{outcome.state}: {outcome.detail}"
+        self._reporter.notice(NoticeKind.ENDPOINT_AWAY, name, trouble)
+        if outcome is None:
+            return
+        kind, told = EventKind.ENDPOINT_HELD, {}
+        if trouble:
+            kind, told = EventKind.ENDPOINT_FAILED, {"detail": trouble}
+        self._journal.told(Event(kind=kind, subject=claim.qm, fields={"endpoint": name, **told}))
+
+    def _bearer_told(self, state: Borne | None) -> None:
         held = frozenset(state.held if state else ())
         for address in sorted(held - (held if self._held is None else self._held)):
             self._tell(EventKind.ENDPOINT_HELD, address)
