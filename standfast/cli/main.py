@@ -67,6 +67,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("sim", "sim", "sim", "Try", "Simulate a cluster with faults and check every promise."),
     Command("lab", "lab", "lab", "Try", "A real cluster on this machine to play with."),
     Command("proxy", "proxy", "proxy", "Clients", "Forward a port to whichever member runs a queue manager."),
+    Command("snmp", "snmp", "snmp", "Clients", "Answer snmpd: the status as objects of the MIB."),
     Command("explain", "explain", "explain", "Help", "What an event or a code means, and what to do."),
     Command("exit-codes", "exit_codes", "exit_codes", "Help", "What each exit code means."),
     Command("completion", "completion", "completion", "Help", "Print the completion script for a shell."),

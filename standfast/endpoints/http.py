@@ -1,10 +1,10 @@
 """Just enough of an HTTP/1.1 server for health URLs (RFC 9112), bounded in every direction.
 
 Guaranteed: a client costs at most one connection slot, MAX_HEAD bytes of requests, MAX_UNSENT bytes of answers (a
-stream that is finished is as long as its last part), and IDLE_S seconds of silence; connections beyond MAX_CONNECTIONS are
-closed at once, and streams beyond MAX_STREAMS are refused, so that followers leave room for probes; no input raises.
-Requests have no bodies here: one that announces a body is refused and its connection closed, which leaves nothing to
-smuggle in it.
+stream that is finished is as long as its last part), and IDLE_S seconds of silence; connections beyond MAX_CONNECTIONS
+are closed at once, and streams beyond MAX_STREAMS are refused, so that followers leave room for probes; no input
+raises. Requests have no bodies here: one that announces a body is refused and its connection closed, which leaves
+nothing to smuggle in it.
 """
 
 import asyncio
