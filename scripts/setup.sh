@@ -26,6 +26,8 @@ need etcd etcd-server
 if [ "$purpose" = test ]; then
     need mosquitto mosquitto
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
+    [ -f /usr/share/activemq/bin/activemq.jar ] || missing="$missing activemq"
+    need java default-jre-headless
     need git git
     need fence_dummy fence-agents
     [ -x /usr/lib/ocf/resource.d/heartbeat/anything ] || missing="$missing resource-agents"

@@ -34,7 +34,7 @@ from msgspec import Meta, Struct
 
 from standfast.managers.credentials import Credentials, pairing_problems, read_credentials
 from standfast.managers.options import option_problems, read_options
-from standfast.managers.programs import find_program, program_version
+from standfast.managers.programs import find_program, if_writable, program_version
 from standfast.ports import Durability, Launch, NotReady, Place, Remark
 
 CONFIG = "mosquitto.conf"
@@ -46,10 +46,6 @@ _REFUSED = {
     "persistence_location": _FOLLOWS,
     "autosave_interval": "set autosave_changes instead.",
 }
-_GUARDED = (
-    'if [ -w "$1" ]; then exec "$2" -c "$3"; fi; '
-    'echo "The data directory $1 is missing or can not be written to: Mosquitto would lose every message." >&2; exit 73'
-)
 _HASH_ROUNDS = 101  # what mosquitto_passwd uses; the password is the operator's secret, the file is private
 _SALT_BYTES = 12
 
@@ -99,9 +95,8 @@ class Mosquitto:
         files = {CONFIG: _config(place, credentials)}
         if credentials is not None:
             files[PASSWORDS] = _password_entry(credentials)
-        data, config = str(place.data_dir / _DATA), str(place.run_dir / CONFIG)
         return Launch(
-            argv=("/bin/sh", "-c", _GUARDED, "mosquitto", data, str(_program()), config),
+            argv=if_writable(place.data_dir / _DATA, str(_program()), "-c", str(place.run_dir / CONFIG)),
             files=files,
             also_writes=(_DATA,),
         )

@@ -11,6 +11,10 @@ from standfast.errors import MachineError
 VERSION_DEADLINE_S = 10.0
 """A program that prints its version takes milliseconds; a hung disk must not hang the caller."""
 
+_GUARDED = (
+    'if [ -w "$1" ]; then shift; exec "$@"; fi; '
+    'echo "The data directory $1 is missing or can not be written to: nothing is started there." >&2; exit 73'
+)
 _UNITS_S = {"ms": 0.001, "msec": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hr": 3600}
 
 
@@ -27,6 +31,14 @@ def find_program(name: str, *, wheel: str | None = None, advice: str) -> Path:
         if file.name == name and path.is_file():
             return path.resolve()
     raise MachineError(f"The program {name} is not on this machine: it is not on PATH. {advice}")
+
+
+def if_writable(data_dir: Path, *argv: str) -> tuple[str, ...]:
+    """The command, in the place of a shell that ends with 73 (EX_CANTCREAT) when that directory can not be written to.
+
+    For programs that notice that late or never. The daemon itself must not look: the storage may hang.
+    """
+    return ("/bin/sh", "-c", _GUARDED, "sh", str(data_dir), *argv)
 
 
 def _files(wheel: str) -> list[metadata.PackagePath]:

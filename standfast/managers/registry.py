@@ -7,6 +7,7 @@ reader sees at a glance what there is. `tests/managers/test_driver_suite.py` tak
 import difflib
 
 from standfast.errors import ClusterFileError
+from standfast.managers.activemq import ActiveMq
 from standfast.managers.command import Command
 from standfast.managers.ibmmq import IbmMq
 from standfast.managers.mosquitto import Mosquitto
@@ -16,7 +17,7 @@ from standfast.managers.rabbitmq import RabbitMq
 from standfast.managers.systemd import Systemd
 from standfast.ports import QueueManager
 
-_ALL: tuple[QueueManager, ...] = (Command(), IbmMq(), Mosquitto(), Nats(), Ocf(), RabbitMq(), Systemd())
+_ALL: tuple[QueueManager, ...] = (ActiveMq(), Command(), IbmMq(), Mosquitto(), Nats(), Ocf(), RabbitMq(), Systemd())
 DRIVERS: dict[str, QueueManager] = {one.kind: one for one in _ALL}
 
 

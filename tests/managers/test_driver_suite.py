@@ -157,6 +157,7 @@ async def test_tells_its_version(every: QueueManager, tmp_path: Path) -> None:
 
 def test_says_what_an_acknowledgement_is_worth() -> None:
     assert {kind: one.durability for kind, one in DRIVERS.items()} == {
+        "activemq": Durability.SYNCED,
         "command": Durability.UNKNOWN,
         "ibmmq": Durability.SYNCED,
         "nats": Durability.SYNCED,

@@ -98,7 +98,32 @@ async def _stored_mq(place: Place, count: int) -> list[bytes]:
     return await _talk_mq(place, [b"GET %d" % count], count)
 
 
+async def _talk_stomp(place: Place, frames: list[str], until: str, times: int) -> list[bytes]:
+    """Say these and give the frames that begin with `until`. By hand: bodies here hold no NUL."""
+    reader, writer = await asyncio.open_connection(place.address, place.port)
+    for frame in ("CONNECT\naccept-version:1.2\nhost:x\n\n", *frames):
+        writer.write(frame.encode() + b"\0")
+    found: list[bytes] = []
+    while len(found) < times:
+        frame = (await reader.readuntil(b"\0")).strip(b"\0\n")
+        assert not frame.startswith(b"ERROR"), frame
+        found += [frame] if frame.startswith(until.encode()) else []
+    writer.close()
+    return found
+
+
+async def _store_stomp(place: Place, messages: list[bytes]) -> None:
+    sends = [f"SEND\ndestination:/queue/{TOPIC}\npersistent:true\nreceipt:1\n\n{text.decode()}" for text in messages]
+    await _talk_stomp(place, sends, "RECEIPT", len(sends))
+
+
+async def _stored_stomp(place: Place, count: int) -> list[bytes]:
+    subscribe = f"SUBSCRIBE\nid:1\ndestination:/queue/{TOPIC}\nack:client\n\n"
+    return [frame.partition(b"\n\n")[2] for frame in await _talk_stomp(place, [subscribe], "MESSAGE", count)]
+
+
 WITNESSES = {
+    "activemq": Witness(_store_stomp, _stored_stomp),
     "ibmmq": Witness(_store_mq, _stored_mq),
     "command": _NATS,
     "nats": _NATS,

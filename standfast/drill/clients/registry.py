@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from standfast.drill.clients.activemq import ActiveMqClient
 from standfast.drill.clients.base import Client
 from standfast.drill.clients.mqtt import MqttClient
 from standfast.drill.clients.nats import NatsClient
@@ -10,6 +11,7 @@ from standfast.drill.record import LoadSettings
 from standfast.errors import UsageError
 
 CLIENTS: dict[str, Callable[[LoadSettings], Client]] = {
+    "activemq": ActiveMqClient,
     "mosquitto": MqttClient,
     "nats": NatsClient,
     "rabbitmq": RabbitClient,
