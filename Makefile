@@ -12,7 +12,7 @@ test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint types
 	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real --ignore tests/deploy/hosts --ignore tests/vm
-	$(BIN)/pytest tests/real --ignore tests/real/cuts --ignore tests/real/brokers --ignore tests/real/alerts
+	$(BIN)/pytest -n 2 --dist loadfile tests/real --ignore tests/real/cuts --ignore tests/real/brokers --ignore tests/real/alerts
 	scripts/rooted.sh $(BIN)/pytest tests/real/cuts/test_three_members.py
 
 # Every planted bug, also those that the simulator finds only after many seeds.

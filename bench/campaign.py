@@ -2,8 +2,8 @@
 
 python bench/campaign.py [--hours 2000] [--jobs 2] [--first SEED] [--json FILE]
 
-Faults come by the term, not by the hour: an hour under `cautious` holds as many of them as a tenth of one under `fast`. So
-most hours are of the slower profiles, and each batch says how many faults it had. The shares are of the hours asked for.
+Faults come by the term, not by the hour: an hour under `cautious` holds as many of them as a tenth of one under `fast`.
+So most hours are of the slower profiles, and each batch says how many faults it had.
 """
 
 import argparse

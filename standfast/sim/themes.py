@@ -21,6 +21,8 @@ THEMES: dict[str, frozenset[str]] = {
     "voters": frozenset({"add member", "remove member", "replace member", "hasty growth"}),
 }
 """The faults of each; a fault is of one theme at most."""
+EVERYDAY = "everyday"
+"""The theme of a run that has none."""
 HOW_MANY = (1, 1, 1, 1, 2, 2, len(THEMES))
 """Themes of a run are as many as one of these, each as likely."""
 

@@ -94,6 +94,7 @@ SABOTAGES = (
     Sabotage(
         "a voter acknowledges after its vote",
         (Edit("quorum/grants.py", "if kept.revision <= self._promises.get(member, -1):", "if False:"),),
+        about="everyday",
     ),
     Sabotage(
         "a voter ignores drift",
@@ -234,6 +235,7 @@ SABOTAGES = (
                 "            if not self.words.read(given.heartbeat, now_ns) and not out:",
             ),
         ),
+        about="disk",
     ),
     Sabotage(
         "the word stopped is forgotten when contact is back",
@@ -248,6 +250,7 @@ SABOTAGES = (
     Sabotage(
         "launch after the word stopped",
         (Edit("quorum/keeper.py", "s.leaving or s.sworn_off or s.called_off:", "s.leaving or s.called_off:"),),
+        about="everyday",
     ),
     Sabotage(
         "evict is not guarded by the ballot",
@@ -280,6 +283,7 @@ SABOTAGES = (
             ),
         ),
         why_pair="it joins anew after an eviction, which waits for the lease, or after its word",
+        about="everyday",
     ),
     Sabotage(
         "what was released is started again",
@@ -322,15 +326,18 @@ SABOTAGES = (
                 "        until_ns = 1 << 62\n        if False:\n",
             ),
         ),
+        about="machines",
     ),
     Sabotage(
         "a machine that took another's place votes at once",
         (Edit("quorum/core.py", "        if record.replaced:", "        if False:"),),
         members=5,
+        about="machines",
     ),
     Sabotage(
         "a restarted voter waits for the term of its file only",
         (Edit("quorum/grants.py", "        self.ready_at_ns = self._bind_from_ns + self._wait_ns\n", ""),),
+        about="settings",
     ),
     Sabotage(
         "a voter counts its grant by its own term",
@@ -341,6 +348,7 @@ SABOTAGES = (
                 "            self._voice._rules.term_ns,\n            listening",
             ),
         ),
+        about="settings",
     ),
     Sabotage(
         "a shorter term is reckoned with at once",
@@ -359,6 +367,7 @@ SABOTAGES = (
     Sabotage(
         "a shorter term is reckoned with though somebody has not adopted it",
         (Edit("quorum/settlement.py", "return not self.missing(view) and all(", "return all("),),
+        about="settings",
     ),
     Sabotage(
         "quarantine is over by itself after a return",
@@ -373,10 +382,12 @@ SABOTAGES = (
     Sabotage(
         "a queue manager moves back against the operator",
         (Edit("quorum/failback.py", " or a.reason == BY_HAND", ""),),
+        about="operators",
     ),
     Sabotage(
         "a queue manager moves back to where it failed",
         (Edit("quorum/failback.py", " and name not in a.shunned", ""),),
+        about="queue managers",
     ),
     Sabotage(
         "the dead vouch for a member",
@@ -388,14 +399,17 @@ SABOTAGES = (
             ),
         ),
         members=5,
+        about="everyday",
     ),
     Sabotage(
         "a queue manager that is halted runs on",
         (Edit("quorum/keeper.py", "        if _halted(kept, s):\n            return StopReason.HALTED\n", ""),),
+        about="settings",
     ),
     Sabotage(
         "a queue manager is removed though somebody owns it",
         (Edit("quorum/configuration.py", "return spec.halted and view", "return True or view"),),
+        about="settings",
     ),
     Sabotage(
         "a queue manager that was removed comes back under its first epoch",
@@ -411,6 +425,7 @@ SABOTAGES = (
             ),
         ),
         members=5,
+        about="everyday",
     ),
     Sabotage(
         "two changes of the voters at once",
@@ -421,14 +436,17 @@ SABOTAGES = (
                 "guards: list[Guard] = []\n    puts: list[Put] = [",
             ),
         ),
+        about="voters",
     ),
     Sabotage(
         "the voters are changed before the last change is settled",
         (Edit("quorum/voters.py", "    if not settled:\n", "    if False:\n"),),
+        about="voters",
     ),
     Sabotage(
         "a member that still counts is removed",
         (Edit("quorum/voters.py", "not isinstance(order, AddMember) and not _gone(view, name)", "False"),),
+        about="voters",
     ),
     Sabotage(
         "votes of a removed member count",
@@ -443,6 +461,7 @@ SABOTAGES = (
             Edit("quorum/hearing.py", "mask |= self._rules.bits[name]", "mask |= self._rules.bits.get(name, 0)"),
         ),
         why_pair="a removed machine ends, speaks no more, and is not listened to",
+        about="voters",
     ),
     Sabotage(
         "what was told is not counted",
@@ -459,6 +478,7 @@ SABOTAGES = (
     Sabotage(
         "a voter forgets overrides when it restarts",
         (Edit("quorum/parts.py", "Overrides(me, remembered.words)", "Overrides(me)"),),
+        about="override",
     ),
     Sabotage(
         "who was ordered to run is voted out",
@@ -498,6 +518,7 @@ SABOTAGES = (
                 "return self.before(word) and self.binding",
             ),
         ),
+        about="override",
     ),
     Sabotage(
         "a refused override holds nothing back any more",
@@ -515,6 +536,7 @@ SABOTAGES = (
         ),
         why_pair="given away by the coordinator, started by the owner",
         minutes=2.0,
+        about="override",
     ),
     Sabotage(
         "the next epoch does not pass that of an override",
@@ -545,6 +567,7 @@ SABOTAGES = (
                 "        return kept if kept.record.state not in GONE else None\n",
             ),
         ),
+        about="links",
     ),
     Sabotage(
         "an heir joins though its member was evicted",
@@ -555,6 +578,7 @@ SABOTAGES = (
                 "        return kept\n",
             ),
         ),
+        about="everyday",
     ),
     Sabotage(
         "what was inherited is launched a second time",
@@ -591,6 +615,7 @@ SABOTAGES = (
     Sabotage(
         "a link counts as lost at once",
         (Edit("quorum/tears.py", "now_ns - since_ns >= self._rules.term_ns", "now_ns - since_ns >= 0"),),
+        about="links",
     ),
     Sabotage(
         "a verdict stands though those who stay have changed",
@@ -601,10 +626,12 @@ SABOTAGES = (
                 "Guard(SETTINGS_KEY, rules.revision)),",
             ),
         ),
+        about="links",
     ),
     Sabotage(
         "what a member runs does not count",
         (Edit("quorum/ladder.py", "(Rung.RUNS, lambda merits: merits.runs)", "(Rung.RUNS, lambda _: 0)"),),
+        about="links",
     ),
     Sabotage(
         "keep sends away too",
@@ -619,17 +646,19 @@ SABOTAGES = (
     Sabotage(
         "an evicted member is not held back",
         (Edit("quorum/hold.py", "<< (steps - 1), LONGEST_TERMS) if steps > 0 else 0", "<< steps, 0)"),),
+        about="links",
     ),
     Sabotage(
-        "every loss of a link is told",
-        (Edit("quorum/link_news.py", "MOST = 3", "MOST = 1 << 60"),),
+        "every loss of a link is told", (Edit("quorum/link_news.py", "MOST = 3", "MOST = 1 << 60"),), about="links"
     ),
     Sabotage(
         "every gap is a doubt",
         (Edit("quorum/coordinator.py", "            if not self._may_be_back(name, now_ns):", "            if True:"),),
+        about="everyday",
     ),
     Sabotage(
         "who lost its hop hands over at once",
         (Edit("quorum/behind.py", "return now_ns - self._since_ns >= self.wait_ns", "return True"),),
+        about="links",
     ),
 )
