@@ -184,11 +184,11 @@ class Faults(Emergency, Enrolment, DiskFaults, HopFaults):
         if any(map(self.foreign, self.machines)):
             return ""
         machine = self.world.rng.choice([m for m in self._home if m.id in among])
-        self.later(after_ns + 1, self._lose, machine)
+        self.later(after_ns + 1, self._lose_disk, machine)
         self.later(after_ns + self.world.between(NS_PER_MS, self.term_ns // 8), self.revive, machine)
         return machine.id
 
-    def _lose(self, machine: Machine) -> None:
+    def _lose_disk(self, machine: Machine) -> None:
         machine.power_off(lose_disk=not any(map(self.foreign, self.machines)))
 
     def _namesake(self) -> None:
