@@ -228,6 +228,7 @@ NOTICES: dict[NoticeKind, Words] = {
 COSTS: dict[Cost, str] = {
     Cost.NO_MAJORITY: "only {left} of the {needed} members that make a majority would be left: everything would stop",
     Cost.NO_STORE: "only {left} of the {needed} etcd servers that make a majority would be left: no owner could change",
+    Cost.OUT_OF_TOUCH: "the owner of {subject} would hear {left} of the {needed} that it needs, and stop",
     Cost.NOWHERE_TO_RUN: "{subject} could run nowhere else",
     Cost.FROZEN: "{subject} would stay down: the cluster is frozen",
 }
@@ -236,6 +237,7 @@ COSTS: dict[Cost, str] = {
 FURTHER: dict[Cost, str] = {
     Cost.NO_MAJORITY: "no majority would be left",
     Cost.NO_STORE: "too few etcd servers would be left to change an owner",
+    Cost.OUT_OF_TOUCH: "an owner would hear too few, and stop",
     Cost.NOWHERE_TO_RUN: "a queue manager could run nowhere",
     Cost.FROZEN: "a queue manager would stay down, for the cluster is frozen",
 }

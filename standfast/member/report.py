@@ -247,6 +247,7 @@ def situation(report: StatusReport) -> Situation:
         coordinator=next((m.name for m in report.members if m.coordinator), ""),
         store_leader=report.store.leader,
         store_servers=report.store.listed,
+        hears={m.name: frozenset(m.hears) for m in report.members if m.hears is not None},
     )
 
 

@@ -4,7 +4,7 @@ Pure arithmetic over what is seen now. It guarantees nothing about the next mome
 answer may die during the stop. It counts a member only when it is online and heard, so it errs on the safe side.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 from msgspec import Struct, field
@@ -25,6 +25,7 @@ class Situation(Struct, frozen=True, kw_only=True):
         coordinator: the member that acts now; empty when there is none.
         store_leader: the member whose etcd leads; empty when unknown.
         store_servers: how many servers the store counts; 0 when unknown: one for each member.
+        hears: for each member whose word is known, whom it hears; of the others it is assumed that they hear everybody.
     """
 
     members: tuple[str, ...]
@@ -37,6 +38,15 @@ class Situation(Struct, frozen=True, kw_only=True):
     coordinator: str = ""
     store_leader: str = ""
     store_servers: int = 0
+    hears: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def contacts(self, member: str, gone: Collection[str]) -> int:
+        """With how many members, itself included, it would be in two-way contact without those that are gone."""
+        others = self.up - {*gone, member}
+        return 1 + sum(self._hears(member, other) and self._hears(other, member) for other in others)
+
+    def _hears(self, member: str, other: str) -> bool:
+        return member not in self.hears or other in self.hears[member]
 
     @property
     def majority(self) -> int:
@@ -59,6 +69,7 @@ class Cost(StrEnum):
 
     NO_MAJORITY = "no_majority"  # fewer than a majority are left: every queue manager stops
     NO_STORE = "no_store"  # too few of the store's servers are left: what runs goes on, but no owner can change
+    OUT_OF_TOUCH = "out_of_touch"  # the owner of a queue manager hears a majority only with them: it would stop
     NOWHERE_TO_RUN = "nowhere_to_run"  # a queue manager has no member left that could run it
     FROZEN = "frozen"  # another member could run it, but nothing is moved while frozen
 
@@ -173,9 +184,13 @@ def _new_costs(situation: Situation, gone: set[str]) -> tuple[Reason, ...]:
     costs: list[Reason] = []
     if situation.stores is not None and len(situation.stores - gone) < situation.store_majority:
         costs.append(Reason(Cost.NO_STORE, "", len(situation.stores - gone), situation.store_majority))
+    needed = situation.majority
     for qm, able in sorted(situation.able.items()):
-        remaining = len(able - gone)
-        if able and not remaining:
+        owner, contacts = situation.owners.get(qm, ""), {name: situation.contacts(name, gone) for name in able - gone}
+        remaining = sum(count >= needed for count in contacts.values())
+        if owner in contacts and contacts[owner] < needed <= situation.contacts(owner, ()):
+            costs.append(Reason(Cost.OUT_OF_TOUCH, qm, contacts[owner], needed))
+        elif able and not remaining and any(situation.contacts(name, ()) >= needed for name in able):
             costs.append(Reason(Cost.NOWHERE_TO_RUN, qm, 0, 1))
         elif situation.frozen and situation.owners.get(qm) in gone:
             costs.append(Reason(Cost.FROZEN, qm, remaining, 1))

@@ -6,7 +6,14 @@ from standfast.quorum.can_stop import Cost, Count, Reason, Situation, can_stop, 
 
 
 def seen(
-    members: str, up: str, able: dict[str, str] | None = None, owners=None, *, frozen=False, stores: str | None = None
+    members: str,
+    up: str,
+    able: dict[str, str] | None = None,
+    owners=None,
+    *,
+    frozen=False,
+    stores: str | None = None,
+    hears: dict[str, str] | None = None,
 ) -> Situation:
     return Situation(
         members=tuple(members),
@@ -15,7 +22,12 @@ def seen(
         able={qm: frozenset(names) for qm, names in (able or {}).items()},
         owners=owners or {},
         frozen=frozen,
+        hears={name: frozenset(heard) for name, heard in (hears or {}).items()},
     )
+
+
+def torn(hears: dict[str, str]) -> Situation:
+    return seen("abw", "abw", {"q": "ab"}, {"q": "a"}, hears=hears)
 
 
 # two data members a, b; witnesses v, w, x
@@ -43,6 +55,26 @@ FIVE = seen("abcvw", "abcvw", {"q": "abc"}, {"q": "a"})
         (seen("abw", "abw", {"q": "ab"}, stores="bw"), "a", []),  # its etcd does not serve anyway
         (seen("abw", "abw", {"q": "ab"}, stores="bw"), "b", [Cost.NO_STORE]),
         (seen("abcvw", "abcvw", {"q": "ab"}, stores="abv"), "v", [Cost.NO_STORE]),
+        # a and b lost each other: each is in touch by w alone
+        (
+            torn({"a": "aw", "b": "bw", "w": "abw"}),
+            "w",
+            [Cost.OUT_OF_TOUCH],
+        ),
+        (
+            torn({"a": "abw", "b": "bw", "w": "abw"}),
+            "w",
+            [Cost.OUT_OF_TOUCH],
+        ),
+        (torn({"a": "aw", "b": "bw", "w": "abw"}), "a", []),
+        (torn({"a": "ab", "b": "abw", "w": "bw"}), "a", []),
+        (
+            torn({"a": "ab", "b": "abw", "w": "bw"}),
+            "b",
+            [Cost.OUT_OF_TOUCH],
+        ),
+        # five, b torn from both witnesses: it could not take q over without c
+        (seen("abcvw", "abcvw", {"q": "ab"}, {"q": "a"}, hears={"b": "abc"}), "a", [Cost.NOWHERE_TO_RUN]),
         (seen("abw", "a", {"q": "a"}), "b", [Cost.NO_MAJORITY]),  # no majority, with or without it
     ],
 )
