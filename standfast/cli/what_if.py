@@ -155,6 +155,8 @@ def cautions(taken: Snapshot, prospect: Prospect) -> Iterator[tuple[Level, str]]
     """What to know before believing it."""
     if not taken.store_reachable:
         yield Level.WARNING, f"{taken.taken_by} did not reach the store: what it knows of owners may be old."
+    for name in taken.overrides:
+        yield Level.WARNING, f"{name} runs by an override, or did and has not settled it: that is not played here."
     if prospect.unlike:
         names = ", ".join(prospect.unlike)
         yield Level.WARNING, f"{names}: the lease is not as the snapshot says, for a reason that it does not show."

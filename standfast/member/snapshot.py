@@ -11,8 +11,9 @@ from msgspec import Struct, field, structs
 
 from standfast import __version__
 from standfast.errors import UsageError
-from standfast.model.cluster import Cluster, QueueManagerSpec, StoreSpec
+from standfast.model.cluster import Cluster, FencingSpec, QueueManagerSpec, StoreSpec
 from standfast.model.messages import Hop
+from standfast.model.override import Stance
 from standfast.model.view import Kept, View
 from standfast.quorum.core import Core
 
@@ -54,6 +55,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, tag_field="is", tag=TAG):
         store_leader: the member whose etcd leads; empty when unknown.
         store_outside: whether the store runs elsewhere, so that it is not lost with members.
         store_reachable: whether its last read of the store succeeded; if not, the view may be old.
+        overrides: members of which it knows that they run without a majority, or have done so and not settled it.
     """
 
     format: int = FORMAT
@@ -66,13 +68,18 @@ class Snapshot(Struct, frozen=True, kw_only=True, tag_field="is", tag=TAG):
     store_leader: str = ""
     store_outside: bool = False
     store_reachable: bool = True
+    overrides: tuple[str, ...] = ()
 
 
 def take(core: Core, now_ns: int, at_unix_ms: int, store_leader: str) -> Snapshot:
     """What this core knows at `now_ns` on its own clock."""
     cluster, view = core.rules.cluster, core.view
     bare = structs.replace(
-        cluster, store=StoreSpec(), queue_managers=tuple(map(_without_options, cluster.queue_managers))
+        cluster,
+        store=StoreSpec(),
+        fencing=FencingSpec(),
+        sinks=(),
+        queue_managers=tuple(map(_without_options, cluster.queue_managers)),
     )
     specs = {qm: Kept(_without_options(kept.record), kept.revision) for qm, kept in view.specs.items()}
     heard = {spec.name: said for spec in cluster.members if (said := _heard(core, spec.name, now_ns)) is not None}
@@ -85,11 +92,12 @@ def take(core: Core, now_ns: int, at_unix_ms: int, store_leader: str) -> Snapsho
         store_leader=store_leader,
         store_outside=bool(cluster.store.endpoints),
         store_reachable=core.desk.ok,
+        overrides=tuple(word.member for word in core.overrides.words if word.stance is not Stance.ENDED),
     )
 
 
 def _without_options(spec: QueueManagerSpec) -> QueueManagerSpec:
-    return structs.replace(spec, options={})
+    return structs.replace(spec, options={}, endpoints=())
 
 
 def heard_by(core: Core, name: str, now_ns: int) -> tuple[str, ...] | None:

@@ -22,7 +22,9 @@ from tests.snapshots import INCARNATION, cluster_of, snapshot_of, written
 PASSWORD_FILE = "/etc/standfast/password"
 SECRET = "swordfish"
 CLUSTER = structs.replace(
-    cluster_of("abw", options={"password": SECRET}), store=StoreSpec(endpoints=("h:1",), password_file=PASSWORD_FILE)
+    cluster_of("abw", options={"password": SECRET}),
+    store=StoreSpec(endpoints=("h:1",), password_file=PASSWORD_FILE),
+    fencing=FencingSpec(command=("/fence",), options={"password": SECRET}, members={"a": {"password": SECRET}}),
 )
 KNOWN = snapshot_of(CLUSTER)
 
