@@ -12,7 +12,7 @@ from standfast.member.control_protocol import TakeSnapshot
 from standfast.member.handler import MemberHandler
 from standfast.member.reporter import Reporter
 from standfast.member.snapshot import FORMAT, Snapshot, read_snapshot, take
-from standfast.model.cluster import Cluster, StoreSpec
+from standfast.model.cluster import Cluster, FencingSpec, StoreSpec
 from standfast.model.messages import Heartbeat
 from standfast.ports import LinkCounters, boottime_ns
 from standfast.quorum.core import Core, Identity
