@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test hunt test-cuts test-brokers test-alerts deb test-deb test-vm lint types bench lock clean
+.PHONY: demo test hunt test-cuts test-brokers test-alerts test-api deb test-deb test-vm lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo
@@ -11,7 +11,7 @@ demo:
 test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint types
-	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real --ignore tests/deploy/hosts --ignore tests/vm
+	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real --ignore tests/deploy/hosts --ignore tests/fuzz --ignore tests/vm
 	$(BIN)/pytest -n 2 --dist loadfile tests/real --ignore tests/real/cuts --ignore tests/real/brokers --ignore tests/real/alerts
 	scripts/rooted.sh $(BIN)/pytest tests/real/cuts/test_three_members.py
 
@@ -46,6 +46,12 @@ test-alerts:
 	@scripts/setup.sh test
 	$(BIN)/pytest tests/alerts tests/real/test_alerts.py tests/real/alerts
 
+# The API against schemathesis, a minute for each right (STANDFAST_FUZZ_S), after its other tests.
+test-api:
+	@scripts/setup.sh test
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	$(BIN)/pytest tests/api tests/real/api tests/fuzz
+
 # Small machines with kernels of their own: NFS, DRBD, the watchdog, power cuts. Needs root; see docs/vm-tests.md.
 test-vm:
 	@scripts/setup.sh test
@@ -69,6 +75,9 @@ lock:
 	$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	    --no-emit-find-links --no-emit-options --allow-unsafe --strip-extras --no-header --extra alerts --extra aws --extra drill --extra dev \
 	    -o requirements/all.txt pyproject.toml
+	$(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-trusted-host \
+	    --no-emit-find-links --no-emit-options --allow-unsafe --strip-extras --no-header --extra fuzz --extra dev \
+	    --constraint requirements/all.txt -o requirements/fuzz.txt pyproject.toml
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

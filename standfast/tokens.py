@@ -74,6 +74,11 @@ class Token(Struct, frozen=True, kw_only=True):
         return not self.revoked and not 0 < self.expires_unix_ms <= now_unix_ms
 
 
+def proper(name: str) -> bool:
+    """Whether a name can be told in logs and on lines of their own."""
+    return bool(_NAME.match(name))
+
+
 def digest(token: str) -> str:
     """What is kept of a token."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
@@ -132,7 +137,7 @@ class TokenFile:
 
     def create(self, name: str, right: Right, now_unix_ms: int, expires_unix_ms: int = 0) -> str:
         """A new token; the only time that it is seen. Raises UsageError when the name has a good one already."""
-        if not _NAME.match(name):
+        if not proper(name):
             raise UsageError(f"The name {name!r} must be 1 to 63 letters, digits, dots, dashes, underlines and @.")
         token = PREFIX + base64.urlsafe_b64encode(secrets.token_bytes(_BYTES)).decode().rstrip("=")
         with self._changing() as tokens:

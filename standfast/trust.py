@@ -86,7 +86,7 @@ def issue(directory: Path, member: MemberSpec, folder: Path) -> None:
             f"{folder} exists already and may hold the keys of a member that runs: nothing was written. Choose another "
             f"directory, or move this one away."
         )
-    ca, ca_key = _load_authority(directory / AUTHORITY)
+    ca, ca_key = load_authority(directory / AUTHORITY)
     keys = sorted(directory.glob(f"*/{CLUSTER_KEY}"))
     if not keys:
         raise KeyFileError(
@@ -178,7 +178,8 @@ def _private_bytes(path: Path) -> bytes:
     return content
 
 
-def _load_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def load_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """The authority's certificate and key; raises KeyFileError when they are missing, broken or no pair."""
     try:
         ca = x509.load_pem_x509_certificate(_private_bytes(folder / CA_CERTIFICATE))
         key = serialization.load_pem_private_key(_private_bytes(folder / CA_KEY), password=None)

@@ -21,7 +21,7 @@ LEVELS = (
     {"quorum"},
     {"ports", "disposable"},
     {"trust", "tokens", "clusterfile"},
-    {"links", "stores", "managers", "storage", "endpoints", "alerts"},
+    {"people", "links", "stores", "managers", "storage", "endpoints", "alerts"},
     {"member"},
     {"lab", "sim"},
     {"drill"},

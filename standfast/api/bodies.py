@@ -6,8 +6,8 @@ from msgspec import Meta, Struct
 
 Name = Annotated[str, Meta(min_length=1, max_length=63)]
 """Of a member or queue manager."""
-Cut = Annotated[str, Meta(min_length=3, max_length=200)]
-"""`a:b` for both directions, `a>b` for one."""
+Cut = Annotated[str, Meta(max_length=200, pattern="^[A-Za-z0-9-]+(,[A-Za-z0-9-]+)*[:>][A-Za-z0-9-]+(,[A-Za-z0-9-]+)*$")]
+"""`a:b` for both directions, `a>b` for one; lists such as `a,b:c`."""
 MOST = 32
 
 

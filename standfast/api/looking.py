@@ -1,12 +1,14 @@
 """Answers to those who look: nothing here changes anything."""
 
+import re
+
 from aiohttp import web
 from msgspec import structs
 
 from standfast.api import playing
 from standfast.api.answers import Foretold, Happened, Look, Safe, Session
 from standfast.api.bodies import Question
-from standfast.api.desk import Call
+from standfast.api.desk import Call, unknown
 from standfast.api.stream import stream
 from standfast.cli.can_stop import left_behind
 from standfast.cli.history import Takeover
@@ -60,8 +62,14 @@ async def can_stop(call: Call) -> Safe:
 
 async def what_if(call: Call) -> Foretold:
     """What would follow."""
-    assert isinstance(call.body, Question)
-    return await playing.played(await call.desk.ask(TakeSnapshot(), Snapshot, call.by), call.body)
+    asked = call.body
+    assert isinstance(asked, Question)
+    taken = await call.desk.ask(TakeSnapshot(), Snapshot, call.by)
+    known = [member.name for member in taken.cluster.members]
+    for name in (*asked.lose, *asked.fail_hop, *re.findall(r"[^,:>]+", ",".join(asked.cut))):
+        if name not in known:
+            raise unknown("member", name, known)
+    return await playing.played(taken, asked)
 
 
 async def tokens(call: Call) -> tuple[Token, ...]:

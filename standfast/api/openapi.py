@@ -59,7 +59,7 @@ def description() -> dict[str, Any]:
             "schemas": {name: components[name] for name in sorted(components)},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "`standfast token create`"},
-                "certificate": {"type": "mutualTLS", "description": "Of the cluster's authority, its OU the right"},
+                "certificate": {"type": "mutualTLS", "description": "`standfast token certificate`"},
             },
         },
     }

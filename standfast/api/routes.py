@@ -73,7 +73,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/config", _V, "The configuration in force, without secrets.", looking.config, ConfigReport),
     Route("GET", "/snapshot", _V, "What the member knows, for what-if.", looking.snapshot, Snapshot),
     Route("GET", "/members/{member}/can-stop", _V, "May it be stopped now?", looking.can_stop, Safe, errors=(404,)),
-    Route("POST", "/what-if", _V, "What would follow.", looking.what_if, Foretold, Question, errors=(409, 429)),
+    Route("POST", "/what-if", _V, "What would follow.", looking.what_if, Foretold, Question, errors=(404, 409, 429)),
     Route(
         "POST",
         "/queue-managers/{queue_manager}/move",

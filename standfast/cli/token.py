@@ -1,5 +1,6 @@
 """`standfast token`: who is let in by the API and its page, and as what."""
 
+import datetime as dt
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from standfast.cli.run import STATE_DIR
 from standfast.cli.screen import Cell, Column, as_json, console, moment, show, styled, table
 from standfast.cli.words import Level
 from standfast.errors import UsageError
-from standfast.tokens import Right, Token, TokenFile
+from standfast.tokens import Right, Token, TokenFile, proper
 
 MS_PER_DAY = 86_400_000
 NS_PER_MS = 1_000_000
@@ -86,6 +87,33 @@ def revoke(name: str, state_dir: Path | None, *, json_: bool) -> None:
         as_json({"name": name, "revoked": True})
     else:
         show(f"{name} is let in no more.")
+
+
+@token.command(epilog=example("standfast token certificate alice --operator --trust ./shop/trust --out ./alice"))
+@click.argument("name")
+@click.option("--operator", is_flag=True, help="It may act, not only look.")
+@click.option("--days", type=click.IntRange(1, 36_500), default=365, show_default=True, help="It is good so long.")
+@click.option(
+    "--trust", type=click.Path(path_type=Path), required=True, help="Directory with _authority, as `init` wrote it."
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory to write to.")
+@_json
+def certificate(name: str, *, operator: bool, days: int, trust: Path, out: Path, json_: bool) -> None:
+    """Make a client certificate for NAME with the cluster's authority, where that is kept.
+
+    It is as good as a token, on every member at once, and can not be revoked: it ends by itself.
+    """
+    from standfast.people import certify  # noqa: PLC0415 - cryptography takes longer to load than all the rest
+
+    if not proper(name):
+        raise UsageError(f"The name {name!r} must be 1 to 63 letters, digits, dots, dashes, underlines and @.")
+    right = Right.OPERATOR if operator else Right.VIEWER
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+    certify(trust, name, right, until, out)
+    if json_:
+        as_json({"name": name, "right": right, "folder": str(out), "until": until.isoformat(timespec="seconds")})
+    else:
+        show(f"Wrote ca.crt, client.crt and client.key to {out}: for {name}, {right}, good until {until:%Y-%m-%d}.")
 
 
 def _row(one: Token, now_unix_ms: int) -> list[Cell]:

@@ -104,5 +104,8 @@ byId("ask").addEventListener("click", () => look && acts.whatIf());
 byId("freeze").addEventListener("click", () => look && acts.freeze());
 byId("grave").addEventListener("change", sift);
 byId("sieve").addEventListener("input", () => look && show(look, acts));
+// A page that the browser keeps to come back to must not keep its stream: a browser opens six connections at most.
+addEventListener("pagehide", () => source?.close());
+addEventListener("pageshow", (event) => event.persisted && begin());
 setInterval(pulse, FRAME_MS);
 begin();

@@ -2,18 +2,25 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import os
 import signal
 import socket
 import ssl
 from pathlib import Path
 
+import aiohttp
+import pytest
+
 from standfast.api import limits
 from standfast.api.openapi import codes
 from standfast.api.penalties import BURST
 from standfast.api.routes import ROUTES
+from standfast.lab.plan import TRUST
 from standfast.model.events import EventKind
+from standfast.people import CERTIFICATE, PRIVATE_KEY, certify
 from standfast.tokens import Right
+from standfast.trust import write_trust
 from tests.real.api.asking import NOW_MS, Person, api_process, person, tokens, until_served, until_so
 from tests.real.running import QM, until
 
@@ -44,6 +51,24 @@ async def test_each_route_lets_in_whom_its_right_covers_and_nobody_else(cluster,
         }[route.right]
         assert refused == wanted, (route.path, said)
         assert set(said.values()) <= {200, 204, *codes(route)}, (route.path, said)
+
+
+async def test_a_certificate_of_the_authority_is_as_good_as_a_token_and_no_other_is(cluster, tmp_path):
+    trust = cluster.lab.directory / TRUST
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    for right, status in ((Right.VIEWER, 403), (Right.OPERATOR, 200)):
+        certify(trust, "dave", right, until, tmp_path / right)
+        dave = Person(cluster, at="127.0.84.5")
+        dave.tls.load_cert_chain(tmp_path / right / CERTIFICATE, tmp_path / right / PRIVATE_KEY)
+        assert (await dave.ask("GET", "/session")).body["right"] == right
+        assert (await dave.ask("POST", "/freeze", {"dry": True})).status == status
+        assert (await dave.ask("GET", "/tokens")).status == 403
+    write_trust(tmp_path / "other", cluster.lab.cluster)
+    certify(tmp_path / "other", "eve", Right.OPERATOR, until, tmp_path / "eve")
+    eve = Person(cluster, at="127.0.84.5")
+    eve.tls.load_cert_chain(tmp_path / "eve" / CERTIFICATE, tmp_path / "eve" / PRIVATE_KEY)
+    with pytest.raises(aiohttp.ClientError):
+        await eve.ask("GET", "/session")
 
 
 async def test_the_page_acts_for_whoever_logged_in_and_for_no_other_site(cluster, operator):
@@ -129,7 +154,7 @@ async def test_what_can_not_be_is_refused_with_a_reason(cluster, operator):
         ("/queue-managers/none/move", {"to": "a"}, 404),
         ("/members/none/drain", {}, 404),
         ("/freeze", {"dyr": True}, 400),
-        ("/what-if", {"lose": ["nobody"]}, 400),
+        ("/what-if", {"lose": ["nobody"]}, 404),
         ("/what-if", {"cut": ["a:b:c"]}, 400),
     ):
         said = await operator.ask("POST", path, body)

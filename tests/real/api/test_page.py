@@ -13,6 +13,8 @@ from tests.real.api.browser import Page, browsing
 from tests.real.running import Running
 
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+CONNECTIONS = 6
+"""That a browser opens to one server at most: a page that was left must hold none."""
 DIALOG = "document.getElementById('dialog').open"
 
 
@@ -90,6 +92,11 @@ async def test_the_page_is_readable_by_all_asks_no_one_else_and_says_when_it_is_
             await page.screen(width, height, dark=dark)
             assert await page.run(CONTRAST) == []
             assert await page.run("document.documentElement.scrollWidth") <= width
+
+        for _ in range(CONNECTIONS):
+            await page.go("about:blank")
+            await page.go(somebody.url("w", "/"))
+        await page.until("document.querySelectorAll('.qm').length === 1")
 
         pid = api_process(cluster, "w")
         assert pid is not None
