@@ -62,6 +62,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("recover", "recover", "recover", "Act", "Rebuild the store from a survivor."),
     Command("store", "store", "store", "Act", "Check, back up, restore the store of decisions."),
     Command("alert", "alert", "alert", "Act", "Try whether events reach their sinks."),
+    Command("instance", "instance", "instance", "Act", "This machine as an instance of AWS."),
     Command("demo", "demo", "demo", "Try", "A cluster on this machine through one failure after the other."),
     Command("drill", "drill", "drill", "Try", "Faults on a running cluster under a load, with a report."),
     Command("sim", "sim", "sim", "Try", "Simulate a cluster with faults and check every promise."),

@@ -11,6 +11,7 @@ Layout of the file::
     [policy]                        see Policy
     [store]                         endpoints, username, password_file, ca_file, cert_file, key_file
     [disk]                          path
+    [aws]                           see AwsSpec
     [fencing]                       see FencingSpec; [fencing.options], [fencing.members.NAME]
     [[member]]                      one for each member, see MemberSpec
     [[queue_manager]]               one for each queue manager, see QueueManagerSpec
@@ -35,6 +36,7 @@ from standfast.clusterfile import rules
 from standfast.clusterfile.places import Fault, Path, Places, Problem
 from standfast.errors import ClusterFileError
 from standfast.model.cluster import (
+    AwsSpec,
     Cluster,
     DiskSpec,
     EndpointSpec,
@@ -56,7 +58,7 @@ from standfast.model.timing import DEFAULT_PROFILE, PROFILES, Timing, TimingErro
 
 S = TypeVar("S", bound=Struct)
 
-_TABLES = ("cluster", "timing", "policy", "store", "disk", "fencing", "member", "queue_manager", "sink")
+_TABLES = ("cluster", "timing", "policy", "store", "disk", "aws", "fencing", "member", "queue_manager", "sink")
 _TIMING_KEYS = tuple(field.name for field in msgspec.structs.fields(Timing))
 
 _WANTED: dict[Any, tuple[str, Any]] = {
@@ -165,6 +167,7 @@ class _Reader:
             queue_managers=queue_managers,
             store=store,
             disk=self._struct(DiskSpec, self._table("disk"), ("disk",)),
+            aws=self._struct(AwsSpec, self._table("aws"), ("aws",)),
             sinks=self._list(SinkSpec, "sink"),
             edition=self._value(head, "edition", int, ("cluster",)) if "edition" in head else 0,
             fencing=self._struct(FencingSpec, self._table("fencing"), ("fencing",)),

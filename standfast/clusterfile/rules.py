@@ -23,6 +23,7 @@ MAX_MEMBERS = 7
 MIN_DISK_MEMBERS = 2
 """Fewer have nobody to talk to by it."""
 MAX_POLICY_S = 31_536_000.0
+MIN_UNHEALTHY_S = 10.0
 MAX_PRIORITY = 1_000_000
 HOP_LIMITS = {"hop_interval_ms": (50, 60_000), "hop_missed": (2, 100), "hop_found": (2, 1000)}
 
@@ -41,6 +42,7 @@ def problems(cluster: Cluster) -> Iterator[Problem]:
         _policy(cluster),
         fencing.problems(cluster),
         _disk(cluster),
+        _aws(cluster),
         _same_names(cluster),
         _store(cluster),
     )
@@ -189,6 +191,14 @@ def _disk(cluster: Cluster) -> Iterator[Problem]:
         if where and not where.startswith("/") and not (other and where == NO_DISK):
             sentence = f'{path[-1]} = {where!r} must be an absolute path, such as "/dev/disk/by-id/..."{other}.'
             yield Problem(Fault.BAD_VALUE, path, sentence)
+
+
+def _aws(cluster: Cluster) -> Iterator[Problem]:
+    """Time to mend itself before its machine is given up."""
+    value = cluster.aws.unhealthy_after_s
+    if not MIN_UNHEALTHY_S <= value <= MAX_POLICY_S:
+        sentence = f"unhealthy_after_s = {value:g} must be {MIN_UNHEALTHY_S:g} to {MAX_POLICY_S:g} seconds."
+        yield Problem(Fault.BAD_VALUE, ("aws", "unhealthy_after_s"), sentence)
 
 
 def _lonely_disk(cluster: Cluster) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from standfast.clusterfile.written import TABLES, endpoint_table, toml
 from standfast.model.cluster import (
     VIP,
+    AwsSpec,
     DiskSpec,
     EndpointSpec,
     MemberSpec,
@@ -107,6 +108,13 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "key_file": "Of that certificate.",
         "options": "",
     },
+    AwsSpec: {
+        "follow_notices": "Move away what runs on an instance that is going to be ended: a spot instance, a scheduled "
+        "event, its Auto Scaling group. See docs/instances.md.",
+        "report_unhealthy": "Report an instance to its Auto Scaling group when its member is beyond repair.",
+        "unhealthy_after_s": "How long it must have been so without a break, in seconds.",
+        "region": "Of the API; empty: where the instance runs.",
+    },
     StoreSpec: {
         "endpoints": 'An etcd that exists already, such as ["https://10.0.0.9:2379"]; '
         "empty: Standfast runs one etcd on each member.",
@@ -130,6 +138,7 @@ The timers. A profile sets all of them; single values below change it. An incons
 """
 _POLICY = "How to decide where safety leaves a choice."
 _DISK = "A shared disk, by which members talk when the whole network is gone."
+_AWS = "What data members do as instances of AWS."
 _MEMBERS = """\
 The voters: an odd number, 3 or more; a majority of them must reach each other. Two data members and a witness are \
 the smallest cluster that survives the loss of any one machine.
@@ -174,6 +183,10 @@ def template(
         "[disk]",
         *_comment(_DISK),
         *_keys(DiskSpec()),
+        "",
+        "[aws]",
+        *_comment(_AWS),
+        *_keys(AwsSpec()),
         "",
         *_comment(_MEMBERS),
     ]

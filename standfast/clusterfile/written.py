@@ -24,7 +24,11 @@ def written(cluster: Cluster) -> str:
     tables = [
         ["[cluster]", f"name = {toml(cluster.name)}", f"id = {toml(cluster.id)}"],
         ["[timing]", *_timing(cluster.timing)],
-        *([f"[{name}]", *keys] for name in ("policy", "store", "disk") if (keys := [*_keys(getattr(cluster, name))])),
+        *(
+            [f"[{name}]", *keys]
+            for name in ("policy", "store", "disk", "aws")
+            if (keys := [*_keys(getattr(cluster, name))])
+        ),
         *(["[[member]]", *_keys(member)] for member in cluster.members),
         *([*_queue_manager(qm)] for qm in cluster.queue_managers),
         *([*_sink(sink)] for sink in cluster.sinks),

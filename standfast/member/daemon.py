@@ -32,6 +32,7 @@ from standfast.member.handler import MemberHandler
 from standfast.member.handover import Handover
 from standfast.member.hands import Hands
 from standfast.member.hops import Hops
+from standfast.member.instance import Instance
 from standfast.member.journal import Journal
 from standfast.member.lockfile import locked
 from standfast.member.logs import set_up
@@ -171,8 +172,10 @@ class Daemon:
         watchdog = self._watchdog(cluster, state, hands, journal, reporter)
         where = (self._cluster, attendant.place, lambda: core.view)
         hops = Hops(self._me, lambda: core.rules.cluster, runtime.give, reporter)
-        fitness = Fitness(*where, runtime.give, reporter, hindrance=lambda: watchdog.trouble, told=journal.told)
-        watchdog.on_trouble = fitness.look_again
+        fitness = Fitness(
+            *where, runtime.give, reporter, hindrance=lambda: watchdog.trouble or away.trouble, told=journal.told
+        )
+        watchdog.on_trouble, away = fitness.look_again, self._instance(runtime, reporter, journal, fitness)
         store.drained = lambda: core.view.orders.record.drained
         followers = Followers(lambda: core.view, (board, links, store), cache, disk=lambda: runtime.disk)
         runtime.on_adopted, runtime.on_retimed = followers.follow, watchdog.retimed
@@ -197,7 +200,18 @@ class Daemon:
             opened.callback(runtime.close)
             await opened.enter_async_context(Presence(runtime, self._own_run_dir, journal, reporter))
             opened.push_async_callback(cache.close)
-            await self._go_on(runtime, scribe, store, reporter, notifier, fitness=fitness, watchdog=watchdog, hops=hops)
+            await self._go_on(
+                runtime, scribe, store, reporter, notifier, fitness=fitness, watchdog=watchdog, hops=hops, away=away
+            )
+
+    def _instance(self, runtime: Runtime, reporter: Reporter, journal: Journal, fitness: Fitness) -> Instance:
+        return Instance(
+            *(self._me, self._cluster.aws),
+            status=reporter.status,
+            order=runtime.order,
+            journal=journal,
+            look_again=fitness.look_again,
+        )
 
     def _cgroup_name(self) -> str:
         """One that no other member on this machine has, be it of another cluster with the same names."""
@@ -237,6 +251,7 @@ class Daemon:
         fitness: Fitness,
         watchdog: Watchdog,
         hops: Hops,
+        away: Instance,
     ) -> None:
         """Let the core run until it has left; a part that fails for good ends the member the same way."""
         core = runtime.core
@@ -253,7 +268,7 @@ class Daemon:
                 asyncio.create_task(run_api(self._cluster, self._me, self._socket, self._trust_dir, self._state_dir)),
             ]
             if self._cluster.member(self._me).role is Role.DATA:
-                work += [asyncio.create_task(fitness.run()), asyncio.create_task(hops.run())]
+                work += [asyncio.create_task(part.run()) for part in (fitness, hops, away)]
                 work.append(asyncio.create_task(Windows(lambda: core.view, runtime.give).run()))
             if runtime.disk is not None:
                 work.append(asyncio.create_task(runtime.disk.run()))

@@ -247,6 +247,22 @@ class DiskSpec(Struct, frozen=True, kw_only=True):
     path: str = ""
 
 
+class AwsSpec(Struct, frozen=True, kw_only=True):
+    """What a data member does as an instance of AWS.
+
+    Attributes:
+        follow_notices: move away what runs here when the instance is going to be ended.
+        report_unhealthy: report the instance to its Auto Scaling group when the member is beyond repair.
+        unhealthy_after_s: how long it must have been so without a break, in seconds.
+        region: of the API; empty: where the instance runs.
+    """
+
+    follow_notices: bool = False
+    report_unhealthy: bool = False
+    unhealthy_after_s: float = 300.0
+    region: str = ""
+
+
 class Cluster(Struct, frozen=True, kw_only=True):
     """A whole cluster file. Everything the members must agree on.
 
@@ -261,6 +277,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
         disk: the shared disk.
         sinks: where events go.
         fencing: how to switch a member off.
+        aws: what data members do as instances of AWS.
         edition: of the settings of the cluster that it was taken from while that ran; 0: it may found one.
     """
 
@@ -272,6 +289,7 @@ class Cluster(Struct, frozen=True, kw_only=True):
     queue_managers: tuple[QueueManagerSpec, ...] = ()
     store: StoreSpec = StoreSpec()
     disk: DiskSpec = DiskSpec()
+    aws: AwsSpec = AwsSpec()
     fencing: FencingSpec = field(default_factory=FencingSpec)
     edition: int = 0
     sinks: tuple[SinkSpec, ...] = ()

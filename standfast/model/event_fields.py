@@ -98,6 +98,7 @@ FIELDS: dict[str, Field] = {
     "was_epoch": Field(_N, "the epoch before"),
     "was_ms": Field(_N, "what it was, in milliseconds"),
     "was_revision": Field(_N, "revision at which the backup was made"),
+    "when": Field(_T, "when, as AWS writes it; empty: soon"),
     "why": Field(_T, "a short word"),
 }
 
@@ -180,6 +181,8 @@ CARRIED: dict[EventKind, Carried] = {
     EventKind.ENDPOINT_FAILED: _carries(71, "endpoint detail"),
     EventKind.MEMBER_FENCED: _carries(72, "incarnation by"),
     EventKind.FENCING_FAILED: _carries(73, "former epoch owner detail"),
+    EventKind.INSTANCE_ENDING: _carries(74, "why", "when"),
+    EventKind.INSTANCE_UNHEALTHY: _carries(75, "why detail"),
 }
 
 _HOLDS: dict[FieldType, tuple[type, ...]] = {_T: (str,), _N: (int,), _F: (int, float), _Y: (bool,)}

@@ -69,6 +69,8 @@ class EventKind(StrEnum):
     ENDPOINT_HELD = "endpoint_held"
     ENDPOINT_CONTESTED = "endpoint_contested"
     ENDPOINT_FAILED = "endpoint_failed"
+    INSTANCE_ENDING = "instance_ending"
+    INSTANCE_UNHEALTHY = "instance_unhealthy"
     NAMESAKE = "namesake"
     STORE_RESTORED = "store_restored"
     STORE_RECOVERED = "store_recovered"

@@ -220,6 +220,18 @@ CATALOGUE: dict[EventKind, Entry] = {
         "See the detail, and `standfast check` on this member; docs/endpoints.md.",
         stored=False,
     ),
+    EventKind.INSTANCE_ENDING: _entry(
+        _W,
+        "AWS is going to end this member's machine; what it runs is moved away, and nothing is placed there.",
+        "Nothing to do if its Auto Scaling group replaces it; otherwise start another machine: docs/instances.md.",
+        stored=False,
+    ),
+    EventKind.INSTANCE_UNHEALTHY: _entry(
+        _C,
+        "This member is beyond repair by itself and has reported its machine to its Auto Scaling group, or could not.",
+        "See why; the group replaces the machine after its grace period: docs/instances.md.",
+        stored=False,
+    ),
     EventKind.NAMESAKE: _entry(
         _C, "Another machine joined under this member's name.", "Give each member its own name.", stored=False
     ),
