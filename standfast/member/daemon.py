@@ -170,11 +170,9 @@ class Daemon:
         )
         control = ControlServer(self._socket, talks, self._group)
         watchdog = self._watchdog(cluster, state, hands, journal, reporter)
-        where = (self._cluster, attendant.place, lambda: core.view)
+        where = (self._cluster, attendant.place, lambda: core.view, runtime.give, reporter)
         hops = Hops(self._me, lambda: core.rules.cluster, runtime.give, reporter)
-        fitness = Fitness(
-            *where, runtime.give, reporter, hindrance=lambda: watchdog.trouble or away.trouble, told=journal.told
-        )
+        fitness = Fitness(*where, hindrance=lambda: watchdog.trouble or away.trouble, told=journal.told)
         watchdog.on_trouble, away = fitness.look_again, self._instance(runtime, reporter, journal, fitness)
         store.drained = lambda: core.view.orders.record.drained
         followers = Followers(lambda: core.view, (board, links, store), cache, disk=lambda: runtime.disk)
