@@ -1,6 +1,7 @@
 """Running drills on a lab again and again, and what each takeover cost, piece by piece."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,23 +25,25 @@ KILLS_APART_S = 0.5
 RHYTHM = Rhythm(every_ms=5, retry_ms=20, steady_s=0.6)
 
 
-async def drill(profile: str, act: str, rounds: int) -> tuple[DrillResult, list[dict[str, float]], list[float]]:
+async def drill(
+    profile: str, act: str, rounds: int, kind: str = "nats", rhythm: Rhythm = RHYTHM
+) -> tuple[DrillResult, list[dict[str, float]], list[float]]:
     """Play one act so many times on a fresh lab.
 
     Gives the drill's result, a row of milliseconds for each time, and bare starts of the broker on the same data.
     """
     acts = [BY_NAME[name] for name in ((act, "return") if act == "kill-node" else (act,))] * rounds
     with tempfile.TemporaryDirectory(prefix="standfast-bench-") as directory:
-        plan(Path(directory), name="bench", profile=profile, restart_window_s=KILLS_APART_S)
+        plan(Path(directory), name="bench", profile=profile, kind=kind, restart_window_s=KILLS_APART_S)
         lab = Lab(Path(directory))
         try:
             lab.up()
             await lab.until_whole()
-            director = on_lab(lab, RHYTHM)
+            director = on_lab(lab, rhythm)
             result = await director.play(acts)
             rows = takeovers(director, result)
             lab.down()
-            return result, rows, await bare_starts(lab)
+            return result, rows, await bare_starts(lab, rounds)
         finally:
             lab.kill()
 
@@ -67,7 +70,7 @@ def takeovers(director: Director, result: DrillResult) -> list[dict[str, float]]
     return rows
 
 
-async def bare_starts(lab: Lab, rounds: int = 20) -> list[float]:
+async def bare_starts(lab: Lab, rounds: int) -> list[float]:
     """Milliseconds from spawn to readiness of the broker alone, on the data that the drill left behind."""
     spec = lab.cluster.queue_managers[0]
     manager = driver(spec.kind)
@@ -86,7 +89,14 @@ async def bare_starts(lab: Lab, rounds: int = 20) -> list[float]:
     times = []
     for _ in range(rounds):
         began = boottime_ns()
-        process = await asyncio.create_subprocess_exec(*launch.argv, stderr=asyncio.subprocess.DEVNULL)
+        process = await asyncio.create_subprocess_exec(
+            *launch.argv,
+            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": "/"} | launch.env,
+            cwd=place.run_dir,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
         while True:
             try:
                 await manager.ready(place, 5.0)

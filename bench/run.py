@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import brokers
 import idle
 import steadiness
 import takeover
@@ -25,7 +26,7 @@ PAGE = HERE.parent / "docs" / "measured.md"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- measured: table -->", "<!-- end measured -->"
 ACTS = {"kill-node": "node loses power", "kill-queue-manager": "queue manager killed", "move": "planned move"}
-PARTS = ("takeover", "idle", "steadiness", "simulator")
+PARTS = ("takeover", "brokers", "idle", "steadiness", "simulator")
 PROFILES = ("fast", "normal")
 SIM_PROFILES = ("fast", "normal", "cautious")
 
@@ -33,6 +34,11 @@ SIM_PROFILES = ("fast", "normal", "cautious")
 def measure_takeover(rounds: int, _minutes: float) -> list[dict[str, Any]]:
     """Each act on each profile."""
     return [asyncio.run(takeover.measure(profile, act, rounds)) for profile in PROFILES for act in takeover.ACTS]
+
+
+def measure_brokers(rounds: int, _minutes: float) -> list[dict[str, Any]]:
+    """Each act on each kind of queue manager."""
+    return asyncio.run(brokers.measure_all(brokers.KINDS, brokers.PROFILE, min(rounds, brokers.ROUNDS)))
 
 
 def measure_idle(_rounds: int, _minutes: float) -> dict[str, Any]:
@@ -57,6 +63,7 @@ def measure_simulator(_rounds: int, _minutes: float) -> dict[str, Any]:
 
 MEASURES = {
     "takeover": measure_takeover,
+    "brokers": measure_brokers,
     "idle": measure_idle,
     "steadiness": measure_steadiness,
     "simulator": measure_simulator,
@@ -74,6 +81,7 @@ def page(results: dict[str, Any]) -> str:
     ]
     for part, section in (
         ("takeover", takeover_lines),
+        ("brokers", brokers.lines),
         ("idle", idle_lines),
         ("steadiness", steadiness_lines),
         ("simulator", simulator_lines),

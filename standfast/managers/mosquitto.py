@@ -34,7 +34,7 @@ from msgspec import Meta, Struct
 
 from standfast.managers.credentials import Credentials, pairing_problems, read_credentials
 from standfast.managers.options import option_problems, read_options
-from standfast.managers.programs import find_program, if_writable, program_version
+from standfast.managers.programs import age_remarks, find_program, if_writable, program_version
 from standfast.ports import Durability, Launch, NotReady, Place, Remark
 
 CONFIG = "mosquitto.conf"
@@ -125,9 +125,9 @@ class Mosquitto:
         """Version of mosquitto; raises MachineError when it is missing."""
         return await program_version(_program(), "-h", pattern=r"mosquitto version (\S+)")
 
-    async def examine(self, place: Place) -> list[Remark]:  # noqa: ARG002 - `launch` finds all that it needs
-        """Nothing beside the program is needed."""
-        return []
+    async def examine(self, place: Place) -> list[Remark]:
+        """Whether this Mosquitto understands the configuration that is generated."""
+        return age_remarks("mosquitto", await self.version(place), (2, 0), "this driver was not tried with it.")
 
 
 def connect_packet(client_id: str, credentials: Credentials | None, *, clean: bool = True) -> bytes:

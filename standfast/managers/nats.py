@@ -33,7 +33,7 @@ from msgspec import Meta, Struct
 
 from standfast.managers.credentials import Credentials, pairing_problems, read_credentials
 from standfast.managers.options import option_problems, read_options
-from standfast.managers.programs import find_program, program_version
+from standfast.managers.programs import age_remarks, find_program, program_version
 from standfast.ports import Durability, Launch, NotReady, Place, Remark
 
 CONFIG = "nats.conf"
@@ -126,9 +126,9 @@ class Nats:
         """Version of nats-server; raises MachineError when it is missing."""
         return await program_version(_program(), "--version", pattern=r"v(\d+\.\d+\.\d+\S*)")
 
-    async def examine(self, place: Place) -> list[Remark]:  # noqa: ARG002 - `launch` finds all that it needs
-        """Nothing beside the program is needed."""
-        return []
+    async def examine(self, place: Place) -> list[Remark]:
+        """Whether this nats-server can sync before it acknowledges."""
+        return age_remarks("nats-server", await self.version(place), (2, 10), "it can not sync before it acknowledges.")
 
 
 def connect_command(credentials: Credentials | None) -> bytes:

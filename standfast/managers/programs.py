@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from standfast.errors import MachineError
+from standfast.ports import Remark
 
 VERSION_DEADLINE_S = 10.0
 """A program that prints its version takes milliseconds; a hung disk must not hang the caller."""
@@ -73,6 +74,14 @@ async def program_version(program: Path, *arguments: str, pattern: str) -> str:
     if found is None:
         raise MachineError(f"{program} {' '.join(arguments)} printed no version. Is it the right program?")
     return found[1]
+
+
+def age_remarks(name: str, version: str, oldest: tuple[int, int], reason: str) -> list[Remark]:
+    """A severe remark when a version is older than the oldest that will do."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers >= oldest:
+        return []
+    return [Remark(f"{name} {version} is older than {oldest[0]}.{oldest[1]}: {reason} Install a newer one.")]
 
 
 def number_of_seconds(text: str) -> float:

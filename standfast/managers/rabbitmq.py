@@ -44,6 +44,7 @@ from standfast.errors import MachineError
 from standfast.managers import amqp
 from standfast.managers.credentials import Credentials, pairing_problems, read_credentials
 from standfast.managers.options import option_problems, read_options
+from standfast.managers.programs import age_remarks
 from standfast.ports import Durability, Launch, NotReady, Place, Remark
 
 CONFIG, DEFINITIONS, PLUGINS, CONTROL, ENVIRONMENT = (
@@ -179,11 +180,8 @@ class RabbitMq:
         raise MachineError(f"{program} is not in an installation of RabbitMQ. Set option 'installation'.")
 
     async def examine(self, place: Place) -> list[Remark]:
-        """Whether this RabbitMQ has quorum queues that sync."""
-        found = await self.version(place)
-        if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < (3, 10):
-            return [Remark(f"RabbitMQ {found} is older than 3.10, the oldest that Standfast was tried with.")]
-        return []
+        """Whether this RabbitMQ is new enough."""
+        return age_remarks("RabbitMQ", await self.version(place), (3, 10), "this driver was not tried with it.")
 
 
 async def _login(

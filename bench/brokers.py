@@ -1,0 +1,112 @@
+"""How long clients of each kind of queue manager are without service: node death, its own death, planned move.
+
+    python bench/brokers.py [--rounds 10] [--kind rabbitmq ...] [--profile fast]
+
+A client publishes through `standfast proxy` and waits for acknowledgements. Beside it, in the same run: how long that
+broker takes to start by itself on the same data. Writes bench/results/brokers.json; `bench/run.py --page` makes the
+table in docs/measured.md. Kinds that are not measured now keep their figures of before.
+"""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lab_run import PIECES, drill, spread
+
+from standfast.drill.director import Rhythm
+from standfast.model.timing import PROFILES
+
+KINDS = ("nats", "mosquitto", "activemq", "rabbitmq")
+ACTS = ("kill-node", "kill-queue-manager", "move")
+PROFILE, ROUNDS = "fast", 10
+FILE = Path(__file__).parent / "results" / "brokers.json"
+EVERY_MS = {"nats": 5, "mosquitto": 25, "activemq": 10, "rabbitmq": 10}
+"""As fast as the broker goes on with on one disk: Mosquitto writes its whole database for each message."""
+
+
+async def measure(kind: str, act: str, profile: str, rounds: int) -> dict[str, Any]:
+    """One act on one kind."""
+    rhythm = Rhythm(every_ms=EVERY_MS[kind], retry_ms=20, steady_s=1.0)
+    result, rows, bare = await drill(profile, act, rounds, kind, rhythm)
+    return {
+        "kind": kind,
+        "profile": profile,
+        "act": act,
+        "term_ms": PROFILES[profile].term_ms,
+        "verdict": str(result.verdict),
+        "breaches": list(result.breaches),
+        "acked": result.totals.acked,
+        "lost": result.totals.lost,
+        "doubled": result.totals.doubled,
+        "outage": spread([row["outage"] for row in rows]),
+        **{piece: spread([row[piece] for row in rows]) for piece in PIECES},
+        "bare_start": spread(bare),
+    }
+
+
+async def measure_all(kinds: Sequence[str], profile: str, rounds: int) -> list[dict[str, Any]]:
+    """Each act on each kind, a line printed for each."""
+    found = []
+    for kind in kinds:
+        for act in ACTS:
+            one = await measure(kind, act, profile, rounds)
+            found.append(one)
+            print(
+                f"{kind:10} {act:20} n={one['outage']['n']:<3} outage {_pair(one['outage'])} ms   bare start "
+                f"{_pair(one['bare_start'])}   acked {one['acked']}  lost {one['lost']}  doubled {one['doubled']}  "
+                f"{one['verdict']}",
+                flush=True,
+            )
+            for breach in one["breaches"]:
+                print("  broken:", breach)
+    return found
+
+
+def lines(figures: list[dict[str, Any]]) -> list[str]:
+    """The section of docs/measured.md."""
+    found = [
+        "## Kinds of queue managers",
+        "",
+        f"Profile `{figures[0]['profile']}`, lease {figures[0]['term_ms']} ms. A client publishes through the proxy to",
+        "what the kind's page calls durable. `bare start`: the same broker by itself on the same data, in the same",
+        "run. Mosquitto acknowledges before it saves, so that losses break no promise.",
+        "",
+        "| kind | what happened | n | outage | bare start | acknowledged | lost | doubled |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in figures:
+        counts = f"{one['acked']} | {one['lost']} | {one['doubled']}"
+        times = f"{one['outage']['n']} | {_pair(one['outage'])} | {_pair(one['bare_start'])}"
+        found.append(f"| {one['kind']} | {one['act']} | {times} | {counts} |")
+    return found
+
+
+def _pair(spread: dict[str, Any]) -> str:
+    return f"{spread['median']} / {spread['max']}" if spread["n"] else "-"
+
+
+def main() -> None:
+    """Measure and write the figures."""
+    from run import machine  # noqa: PLC0415 - which imports this file for its own table
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--profile", default=PROFILE, choices=tuple(PROFILES))
+    parser.add_argument("--kind", action="append", choices=KINDS)
+    given = parser.parse_args()
+    kinds = given.kind or KINDS
+    measured = asyncio.run(measure_all(kinds, given.profile, given.rounds))
+    before = json.loads(FILE.read_text(encoding="utf-8"))["figures"] if FILE.exists() else []
+    rows = {one["kind"]: [] for one in (*before, *measured)}
+    for one in (*(one for one in before if one["kind"] not in kinds), *measured):
+        rows[one["kind"]].append(one)
+    figures = [one for kind in KINDS for one in rows.get(kind, ())]
+    FILE.write_text(json.dumps({"on": machine(), "figures": figures}, indent=1) + "\n", encoding="utf-8")
+    print(f"written: {FILE}")
+
+
+if __name__ == "__main__":
+    main()
