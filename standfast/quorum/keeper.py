@@ -119,6 +119,7 @@ class Keeper:
         run = self._run(qm, epoch)
         if run is not None and run.state in (RunState.LAUNCHING, RunState.SERVING):
             run.told.append(self._failure(qm, epoch, code))
+            run.complaint = code
             yield from self._stop(run, StopReason.UNRESPONSIVE, now_ns)
 
     def ended(self, qm: str, epoch: int, code: str, now_ns: int) -> None:

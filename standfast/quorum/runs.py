@@ -63,6 +63,7 @@ class Run:
         "_stored",
         "_unfenced",
         "asked_revision",
+        "complaint",
         "deadline_ns",
         "epoch",
         "failed",
@@ -93,6 +94,8 @@ class Run:
         self.stop_reason = StopReason.NONE
         self.failed = ""
         """Why this member can not run it under this epoch; empty while it may try."""
+        self.complaint = ""
+        """Why it is being stopped, when that is its own fault: what counts then, not how it ends."""
         self.held = False
         """Its storage was held by another when it was to be started."""
         self.fences = False
@@ -159,10 +162,11 @@ class Run:
         """Nothing of it is left. Whatever nobody asked for counts against it."""
         self.held = code == HELD
         own_fault = self.unasked(code) or self.stop_reason is StopReason.UNRESPONSIVE
+        blamed = self.complaint if self.stop_reason is StopReason.UNRESPONSIVE and self.complaint else code
         self.enter(RunState.IDLE, now_ns)
-        self.stop_reason = StopReason.NONE
+        self.stop_reason, self.complaint = StopReason.NONE, ""
         if own_fault:
-            self._blame(code, now_ns)
+            self._blame(blamed, now_ns)
 
     def again(self, now_ns: int) -> None:
         """There is no other member to try it: what has failed is tried here again after its window."""

@@ -46,6 +46,19 @@ def test_restarts_are_immediate_then_slower_then_no_more():
     assert run.failed == "exit_1"
 
 
+def test_one_that_is_stopped_for_its_own_fault_is_given_up_for_that_and_not_for_how_it_ended():
+    run = serving()
+    for crash_ns in (0, NS_PER_S, 2 * NS_PER_S):
+        run.enter(RunState.LAUNCHING, crash_ns)
+        run.complaint = "start_timeout"
+        run.begin_stop(StopReason.UNRESPONSIVE, crash_ns, 1)
+        run.ended("exit_0", crash_ns)
+    assert run.failed == "start_timeout"
+    run.enter(RunState.SERVING, 3 * NS_PER_S)
+    run.ended("exit_1", 3 * NS_PER_S)
+    assert run.failed == "exit_1"
+
+
 def test_old_restarts_are_forgotten():
     run = serving()
     window_ns = int(SPEC.restart_window_s * NS_PER_S)

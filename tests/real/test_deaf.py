@@ -42,6 +42,7 @@ async def test_one_that_only_seems_to_serve_is_tried_everywhere_given_up_and_lea
         failed = [line.fields for line in told if line.kind == EventKind.QM_FAILED]
         assert {one["owner"] for one in failed} == set(report.queue_managers[0].failed_on) == set(cluster.data)
         assert {one["code"] for one in failed} == {"exit_137", "start_timeout"}
+        assert report.queue_managers[0].reason == "start_timeout"  # not how it ended when it was stopped for that
         await until(lambda: _of_queue_manager(cluster) == {})
 
         deaf.unlink()
@@ -57,4 +58,8 @@ def _given_up(report: StatusReport) -> bool:
 
 
 def _of_queue_manager(cluster: Running) -> dict[int, str]:
-    return {pid: told for pid, told in processes_in(cluster.lab.directory).items() if "sleep 1000" in told or "http.server" in told}
+    return {
+        pid: told
+        for pid, told in processes_in(cluster.lab.directory).items()
+        if "sleep 1000" in told or "http.server" in told
+    }
