@@ -95,6 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--profile", default=PROFILE, choices=tuple(PROFILES))
+    parser.add_argument("--note", default="", help="what else is to be known of this run, such as other work beside it")
     parser.add_argument("--kind", action="append", choices=KINDS)
     given = parser.parse_args()
     kinds = given.kind or KINDS
@@ -104,7 +105,8 @@ def main() -> None:
     for one in (*(one for one in before if one["kind"] not in kinds), *measured):
         rows[one["kind"]].append(one)
     figures = [one for kind in KINDS for one in rows.get(kind, ())]
-    FILE.write_text(json.dumps({"on": machine(), "figures": figures}, indent=1) + "\n", encoding="utf-8")
+    on = f"{machine()}; {given.note}" if given.note else machine()
+    FILE.write_text(json.dumps({"on": on, "figures": figures}, indent=1) + "\n", encoding="utf-8")
     print(f"written: {FILE}")
 
 
