@@ -3,23 +3,27 @@
 Orders that it happens to give are carried out; the cluster is put right at the end.
 """
 
+import asyncio
 import copy
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 
-from standfast.api import openapi
+from standfast.api import limits, openapi
 from standfast.lab.plan import TRUST
 from standfast.member.control_protocol import Thaw, Undrain
+from standfast.model.cluster import MemberSpec
 from standfast.model.events import EventKind
 from standfast.tokens import Right
 from standfast.trust import CA_CERTIFICATE
-from tests.real.api.asking import Person, api_process, person, serving
+from tests.real.api.asking import Person, api_process, person, serving, until_served
 from tests.real.running import QM, Running, lasting
 
 SECONDS = int(os.environ.get("STANDFAST_FUZZ_S", "60"))
@@ -89,6 +93,25 @@ async def test_answers_are_as_described_whatever_is_sent(cluster, tmp_path, righ
     await cluster.lab.until_whole()
     await cluster.queue_manager()
     await cluster.audit()
+
+
+async def test_who_holds_all_connections_and_says_nothing_is_shown_out(cluster):
+    spec = cluster.lab.cluster.member("b")
+    somebody = Person(cluster)
+    held = await asyncio.gather(*(_greeted(somebody, spec) for _ in range(limits.MAX_CONNECTIONS)))
+    with pytest.raises(aiohttp.ClientError):
+        await somebody.ask("GET", "/session", member="b")
+    began_s = time.monotonic()
+    async with asyncio.timeout(2 * limits.IDLE_S):
+        await until_served(somebody, "b")
+    assert time.monotonic() - began_s > limits.IDLE_S / 3
+    for writer in held:
+        writer.close()
+
+
+async def _greeted(who: Person, spec: MemberSpec) -> asyncio.StreamWriter:
+    """A connection whose handshake is over."""
+    return (await asyncio.open_connection(spec.addresses[0], spec.api_port, ssl=who.tls))[1]
 
 
 async def test_who_has_no_token_gets_nowhere(cluster, tmp_path):

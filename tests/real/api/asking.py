@@ -20,6 +20,8 @@ from standfast.trust import CA_CERTIFICATE, ssl_client_context
 from tests.real.running import Running, started
 
 LOOK_EVERY_S = 0.05
+SECRET = "1021KB"
+"""An option of the queue manager: as such it may be a password, and is told nobody."""
 NOW_MS = 1_795_362_001_123
 
 
@@ -109,7 +111,7 @@ async def until_served(one: Person, member: str) -> None:
 
 async def serving(directory: Path) -> Running:
     """A cluster of a, b and w that is whole, with the API of each."""
-    running = await started(directory, api=True)
+    running = await started(directory, api=True, options={"max_payload": SECRET})
     async with asyncio.timeout(SETTLE_S):
         for member in running.lab.nodes:
             await until_served(Person(running), member)

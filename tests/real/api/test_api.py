@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import json
 import os
 import signal
 import socket
@@ -21,7 +22,7 @@ from standfast.model.events import EventKind
 from standfast.people import CERTIFICATE, PRIVATE_KEY, certify
 from standfast.tokens import Right
 from standfast.trust import write_trust
-from tests.real.api.asking import NOW_MS, Person, api_process, person, tokens, until_served, until_so
+from tests.real.api.asking import NOW_MS, SECRET, Person, api_process, person, tokens, until_served, until_so
 from tests.real.running import QM, until
 
 FOREIGN = {"Origin": "https://elsewhere.example"}
@@ -169,6 +170,9 @@ async def test_what_if_plays_on_what_the_member_knows(cluster, viewer):
 
 
 async def test_secrets_stay_in_the_member(cluster, viewer):
+    assert cluster.lab.cluster.queue_managers[0].options == {"max_payload": SECRET}
+    for path in ("/config", "/snapshot", "/status"):
+        assert SECRET not in json.dumps((await viewer.ask("GET", path)).body)
     shown = (await viewer.ask("GET", "/config")).body["cluster"]
     assert all(one["options"] == {} for one in shown["queue_managers"])
     assert shown["store"]["password_file"] == ""

@@ -86,6 +86,8 @@ async def test_the_page_is_readable_by_all_asks_no_one_else_and_says_when_it_is_
         loaded = await page.run("performance.getEntriesByType('resource').map(one => one.name)")
         assert all(one.startswith(somebody.url("w", "/")) for one in loaded)
         assert {file.path for file in FILES} - {"/"} <= {one.removeprefix(somebody.url("w", "")) for one in loaded}
+        policy = await page.run("fetch('/').then(answer => answer.headers.get('content-security-policy'))")
+        assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} <= {*policy.split("; ")}
         shown = "[...document.querySelectorAll('button.operator')].filter(one => one.checkVisibility()).length"
         assert await page.run(shown) == 0
         for width, height, dark in ((1280, 800, False), (1280, 800, True), (360, 740, True), (360, 740, False)):
