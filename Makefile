@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test hunt test-cuts test-brokers test-alerts test-api deb test-deb test-vm lint types bench lock clean
+.PHONY: demo test hunt test-cuts test-brokers test-clients test-alerts test-api deb test-deb test-vm lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo
@@ -12,7 +12,7 @@ test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint types
 	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real --ignore tests/deploy/hosts --ignore tests/fuzz --ignore tests/vm
-	$(BIN)/pytest -n 2 --dist loadfile tests/real --ignore tests/real/cuts --ignore tests/real/brokers --ignore tests/real/alerts
+	$(BIN)/pytest -n 2 --dist loadfile tests/real --ignore tests/real/cuts --ignore tests/real/brokers --ignore tests/real/clients --ignore tests/real/alerts
 	scripts/rooted.sh $(BIN)/pytest tests/real/cuts/test_three_members.py
 
 # Every planted bug, also those that the simulator finds only after many seeds.
@@ -40,6 +40,11 @@ test-brokers:
 	@scripts/setup.sh test
 	STANDFAST_BROKERS=all $(BIN)/pytest tests/managers/test_driver_suite.py
 	$(BIN)/pytest tests/real/brokers
+
+# The examples for clients of each protocol, through a takeover of a real cluster.
+test-clients:
+	@scripts/setup.sh test
+	$(BIN)/pytest tests/real/clients
 
 # Sinks of events: RabbitMQ, a cluster without a majority, takeovers with sinks that fail at random.
 test-alerts:

@@ -266,7 +266,7 @@ def _environment(place: Place, options: RabbitMqOptions) -> dict[str, str]:
 
 def _config(place: Place, options: RabbitMqOptions) -> str:
     lines = {
-        "listeners.tcp.1": f"{place.address}:{place.port}",
+        "listeners.tcp.1": f"{'::' if place.everywhere else place.address}:{place.port}",
         "cluster_name": place.name,
         "load_definitions": str(place.run_dir / DEFINITIONS),
         "log.console": "true",

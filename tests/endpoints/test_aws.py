@@ -152,10 +152,12 @@ def test_the_next_owner_takes_it_and_the_old_one_never_takes_it_back(endpoint):
     assert endpoint.leads_to() == 1
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["it led somewhere", "it led nowhere"])
 @pytest.mark.parametrize("held_up", [1, 2, 3])
-def test_an_old_owner_that_is_held_up_before_any_of_its_changes_takes_nothing(endpoint, held_up):
+def test_an_old_owner_that_is_held_up_before_any_of_its_changes_takes_nothing(endpoint, held_up, before):
     """The next owner does all its work at that moment; the old one, which had looked before, goes on with its calls."""
-    endpoint.lead(1, 4)
+    if before:
+        endpoint.lead(1, 4)
     calls = []
 
     def leased() -> bool:
