@@ -33,6 +33,7 @@ if [ "$purpose" = test ]; then
     [ -x /usr/lib/ocf/resource.d/heartbeat/anything ] || missing="$missing resource-agents"
     need ip iproute2
     need nft nftables
+    [ -x /usr/lib/drbd/drbdadm-84 ] || missing="$missing drbd-utils"
     need chromium chromium
     need haproxy haproxy
     need snmpwalk snmp

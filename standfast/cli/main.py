@@ -59,6 +59,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("member", "member", "member", "Act", "Add, remove, replace a voting member."),
     Command("config", "config", "config", "Act", "Show and change the configuration of the running cluster."),
     Command("override", "override", "override", "Act", "Run one data member without a majority."),
+    Command("drbd", "drbd", "drbd", "Act", "Replicated storage: resource files, handlers, state."),
     Command("recover", "recover", "recover", "Act", "Rebuild the store from a survivor."),
     Command("store", "store", "store", "Act", "Check, back up, restore the store of decisions."),
     Command("alert", "alert", "alert", "Act", "Try whether events reach their sinks."),

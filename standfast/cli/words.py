@@ -211,6 +211,12 @@ NOTICES: dict[NoticeKind, Words] = {
         "none of its next hops answers: what it runs goes to a member whose hop does, if any",
         "look at its clients' network; docs/arbitration.md",
     ),
+    NoticeKind.REPLICA: Words(
+        "copy",
+        Level.WARNING,
+        "the copies of its data are not in sync, as this member sees it",
+        "see the detail and `standfast drbd status`; docs/drbd.md",
+    ),
     NoticeKind.LINK_FLAPPING: Words(
         "link",
         Level.WARNING,

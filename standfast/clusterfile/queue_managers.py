@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from itertools import chain
 
 from standfast.clusterfile.places import Fault, Path, Problem
+from standfast.clusterfile.replicated import problems as replicated
 from standfast.clusterfile.window import WindowError, window
 from standfast.clusterfile.words import TCP_PORTS, name, port
 from standfast.model.cluster import VIP, Cluster, EndpointSpec, Failback, QueueManagerSpec, Role
 
 MAX_TIMEOUT_S = 86_400.0
-STORAGE_KINDS = ("directory",)
+STORAGE_KINDS = ("directory", "drbd")
 
 
 def problems(cluster: Cluster) -> Iterator[Problem]:
@@ -18,6 +19,7 @@ def problems(cluster: Cluster) -> Iterator[Problem]:
         chain.from_iterable(_queue_manager(("queue_manager", i), q) for i, q in enumerate(cluster.queue_managers)),
         _client_ports(cluster),
         _storage_paths(cluster),
+        replicated(cluster),
         _preferred(cluster),
         _endpoints(cluster),
     )

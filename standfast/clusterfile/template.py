@@ -69,9 +69,13 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "halted": "true: it is stopped and stays so, until this is false again.",
     },
     StorageSpec: {
-        "kind": "directory: shared by all data members (NFS, EFS, a cluster file system).",
+        "kind": "directory: shared by all data members (NFS, EFS, a cluster file system); drbd: a copy on each of two.",
         "path": "Its own directory; nobody else writes there.",
         "mount": "true: the path must be a mount point, so that a missing mount refuses the start.",
+        "disk": "drbd: the block device below it, by the same name on both members. See docs/drbd.md.",
+        "minor": "drbd: number of the device /dev/drbdN.",
+        "port": "drbd: TCP port of the replication.",
+        "filesystem": "drbd: what is on it, ext4 or xfs.",
     },
     Policy: {
         "quarantine_after": "Unclean losses of a data member (evicted, or back after a crash that ended its queue "

@@ -105,6 +105,8 @@ class Attendant:
             kind=spec.storage.kind,
             path=spec.storage.path,
             mount=spec.storage.mount,
+            minor=spec.storage.minor,
+            filesystem=spec.storage.filesystem,
             cluster=self._cluster_id,
             member=self._me,
             incarnation=incarnation,

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from standfast.member.alert_protocol import AlertReport, TestAlert
 from standfast.member.config_protocol import ConfigReport
+from standfast.member.copy_protocol import LostCopy
 from standfast.member.report import StatusReport
 from standfast.member.snapshot import Snapshot
 from standfast.model.cluster import Cluster, MemberSpec
@@ -226,6 +227,7 @@ Request = (
     | RemoveMember
     | ReplaceMember
     | TestAlert
+    | LostCopy
 )
 
 # ---------------------------------------------------------------- answers

@@ -15,17 +15,17 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from standfast.errors import MachineError, StandfastError
 from standfast.links.udp import UdpLinks
+from standfast.member.alerting import Alerting
 from standfast.member.api_child import run_api
 from standfast.member.attendant import Attendant
 from standfast.member.configuring import Configuring
 from standfast.member.control import ControlServer
-from standfast.member.farewell import farewell
+from standfast.member.farewell import ended, first_end
 from standfast.member.fitness import Fitness
 from standfast.member.following import Followers, health_board
 from standfast.member.handler import MemberHandler
@@ -39,6 +39,7 @@ from standfast.member.logs import set_up
 from standfast.member.memory import Memory
 from standfast.member.notify import Notifier
 from standfast.member.presence import Presence
+from standfast.member.replication import Replication
 from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.member.runtime import Runtime
@@ -149,38 +150,34 @@ class Daemon:
         cluster = cache.in_force(self._cluster)
         board, memory = health_board(cluster.member(self._me), cluster.timing), Memory(state.path)
         core = Core(self._identity(state), cluster, boottime_ns(), remembered=memory.read())
-        runtime = Runtime(cluster, core, journal, board)
-        hands = Hands(self._own_run_dir, self._cgroup_name())
-        links = UdpLinks(cluster, self._me, key)
-        ledger = Ledger(store.client, self._me)
+        runtime, hands = Runtime(cluster, core, journal, board), Hands(self._own_run_dir, self._cgroup_name())
+        links, ledger = UdpLinks(cluster, self._me, key), Ledger(store.client, self._me)
         scribe = Scribe(self._cluster.id, ledger, store.client, journal, view=lambda: core.view, inbox=runtime)
         attendant = Attendant(self._cluster, self._me, self._own_run_dir, hands, runtime)
         reporter = Reporter(self._cluster, core, store, scribe, links.counters)
+        replication = Replication(core, runtime.order, reporter, running=lambda: hands.running)
         runtime.link, runtime.scribe, runtime.attendant, runtime.warden = links, scribe, attendant, hands
         runtime.memory, hands.reports = memory, attendant
         files = Files(state.path, self._trust_dir, self.log_format)
         alerting = telling(runtime, scribe, reporter, board, counters=links.counters, files=files)
         hands.on_state, notifier = lambda told: _note_containment(reporter, told), Notifier()
-        handover = Handover(hands, notifier)
-        talks = MemberHandler(
-            *(self._cluster, reporter, ledger, journal, runtime.order),
-            restart=handover.restart,
-            configuring=Configuring(self._cluster, core, attendant),
-            alerting=alerting,
-        )
-        control = ControlServer(self._socket, talks, self._group)
+        parts = (Handover(hands, notifier), Configuring(self._cluster, core, attendant), alerting, replication)
+        told = (self._cluster, reporter, ledger, journal, runtime.order)
+        control = ControlServer(self._socket, _handler(told, *parts), self._group)
         watchdog = self._watchdog(cluster, state, hands, journal, reporter)
         where = (self._cluster, attendant.place, lambda: core.view, runtime.give, reporter)
         hops = Hops(self._me, lambda: core.rules.cluster, runtime.give, reporter)
-        fitness = Fitness(*where, hindrance=lambda: watchdog.trouble or away.trouble, told=journal.told)
+        fitness = Fitness(
+            *where, hindrance=lambda: watchdog.trouble or away.trouble, told=journal.told, copy=replication.trouble
+        )
         watchdog.on_trouble, away = fitness.look_again, self._instance(runtime, reporter, journal, fitness)
-        store.drained = lambda: core.view.orders.record.drained
+        replication.changed, store.drained = fitness.look_again, lambda: core.view.orders.record.drained
         followers = Followers(lambda: core.view, (board, links, store), cache, disk=lambda: runtime.disk)
         runtime.on_adopted, runtime.on_retimed = followers.follow, watchdog.retimed
         reporter.notice(NoticeKind.SETTINGS_CACHE, "settings", cache.trouble)
 
         async with contextlib.AsyncExitStack() as opened:
-            opened.push_async_callback(_ended, asyncio.create_task(alerting.run()))
+            opened.push_async_callback(ended, asyncio.create_task(alerting.run()))
             watchdog.begin()
             opened.push_async_callback(watchdog.close)
             runtime.first(await hands.open(inherit=core.ordered.own is None))
@@ -199,7 +196,9 @@ class Daemon:
             await opened.enter_async_context(Presence(runtime, self._own_run_dir, journal, reporter))
             opened.push_async_callback(cache.close)
             await self._go_on(
-                runtime, scribe, store, reporter, notifier, fitness=fitness, watchdog=watchdog, hops=hops, away=away
+                *(runtime, scribe, store, reporter, notifier),
+                watchdog=watchdog,
+                beside=(fitness, hops, away, replication),
             )
 
     def _instance(self, runtime: Runtime, reporter: Reporter, journal: Journal, fitness: Fitness) -> Instance:
@@ -246,10 +245,8 @@ class Daemon:
         reporter: Reporter,
         notifier: Notifier,
         *,
-        fitness: Fitness,
         watchdog: Watchdog,
-        hops: Hops,
-        away: Instance,
+        beside: tuple[Fitness, Hops, Instance, Replication],
     ) -> None:
         """Let the core run until it has left; a part that fails for good ends the member the same way."""
         core = runtime.core
@@ -266,7 +263,7 @@ class Daemon:
                 asyncio.create_task(run_api(self._cluster, self._me, self._socket, self._trust_dir, self._state_dir)),
             ]
             if self._cluster.member(self._me).role is Role.DATA:
-                work += [asyncio.create_task(part.run()) for part in (fitness, hops, away)]
+                work += [asyncio.create_task(part.run()) for part in beside]
                 work.append(asyncio.create_task(Windows(lambda: core.view, runtime.give).run()))
             if runtime.disk is not None:
                 work.append(asyncio.create_task(runtime.disk.run()))
@@ -276,7 +273,7 @@ class Daemon:
             notifier.tell("READY=1")
             _log.info("member %s of cluster %s runs", self._me, self._cluster.name)
             try:
-                await _first_end(runtime, work)
+                await first_end(runtime, work)
             finally:
                 notifier.tell("STOPPING=1")
                 for task in work:
@@ -284,33 +281,16 @@ class Daemon:
                 await asyncio.gather(*work, return_exceptions=True)
 
 
-async def _first_end(runtime: Runtime, work: list[asyncio.Task[None]]) -> None:
-    """Wait until the core has left; when a part fails for good, let the core leave and raise why."""
-    waited: set[asyncio.Future[Any]] = {runtime.left, *work}
-    failure: BaseException | None = None
-    while failure is None and not runtime.left.done():
-        ended, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        failure = next((why for one in ended - {runtime.left} if (why := one.exception()) is not None), None)
-    if failure is not None:
-        _log.error("the member must end: %s", _root(failure))
-        await runtime.leave()
-    reason = await runtime.left
-    if failure is not None:
-        raise _root(failure)
-    if (why := farewell(reason, runtime.core.me)) is not None:
-        raise why
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-def _root(failure: BaseException) -> BaseException:
-    """The one failure inside a task group's bundle."""
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
-    return failure
+def _handler(
+    told: tuple[Cluster, Reporter, Ledger, Journal, Callable[[sig.Order], Awaitable[sig.Verdict]]],
+    handover: Handover,
+    configuring: Configuring,
+    alerting: Alerting,
+    replication: Replication,
+) -> MemberHandler:
+    return MemberHandler(
+        *told, restart=handover.restart, configuring=configuring, alerting=alerting, replication=replication
+    )
 
 
 async def _stay_alive(notifier: Notifier, reporter: Reporter, store: Storehouse) -> None:

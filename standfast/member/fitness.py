@@ -31,7 +31,8 @@ EXAMINE_EVERY_S = 60.0
 class Fitness:
     """Of one data member; `place` says where a queue manager would run here, `told` hears of each change.
 
-    Those of the cluster file are looked at from the start, those of the store as soon as it is known.
+    `copy` says why a queue manager could not start on this member's copy of replicated data. Those of the cluster file
+    are looked at from the start, those of the store as soon as it is known.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Fitness:
         *,
         hindrance: Callable[[], str],
         told: Callable[[Event], None] = lambda _: None,
+        copy: Callable[[str], str] = lambda _: "",
     ) -> None:
         self._from_file = {spec.name: spec for spec in cluster.queue_managers}
         self._place = place
@@ -52,6 +54,7 @@ class Fitness:
         self._reporter = reporter
         self._hindrance = hindrance
         self._told = told
+        self._copy = copy
         self._unready: set[str] = set()
         self._stirred = asyncio.Event()
         self._unfit: tuple[str, ...] = (ALL,)
@@ -122,6 +125,8 @@ class Fitness:
         return found
 
     async def _storage_trouble(self, prober: Prober, spec: QueueManagerSpec) -> str:
+        if spec.storage.replicated:  # mounted by who starts it, and nowhere else
+            return self._copy(spec.name)
         try:
             probe = await prober.probe(spec.storage.path, mount=spec.storage.mount)
         except OSError as error:  # no child could be started

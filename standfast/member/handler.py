@@ -42,7 +42,9 @@ from standfast.member.control_protocol import (
     Undrain,
     Welcome,
 )
+from standfast.member.copy_protocol import LostCopy
 from standfast.member.journal import Journal, line_of
+from standfast.member.replication import Replication
 from standfast.member.report import situation
 from standfast.member.reporter import Reporter
 from standfast.model.cluster import Cluster, MemberSpec, Role
@@ -108,6 +110,7 @@ class MemberHandler:
         restart: Callable[..., Awaitable[RestartReport]],
         configuring: Configuring,
         alerting: Alerting,
+        replication: Replication,
     ) -> None:
         self._cluster = cluster
         self._reporter = reporter
@@ -117,6 +120,7 @@ class MemberHandler:
         self._restart = restart
         self._configuring = configuring
         self._alerting = alerting
+        self._replication = replication
 
     async def handle(self, request: Request, actor: Actor) -> Response:
         """Answer everything but Events, and tell who gave which order; raises ClusterFileError, UsageError."""
@@ -140,6 +144,8 @@ class MemberHandler:
         order = await self._wanted(request, actor)
         if order is not None:
             return OrderResult(order if isinstance(order, sig.Verdict) else await self._order(order))
+        if isinstance(request, LostCopy):
+            return OrderResult(await self._replication.told(request.qm, back=request.back))
         if isinstance(request, ShowOverride):
             dry = GrantOverride(cluster=self._cluster.name, reason="", dry=True)
             return self._reporter.override(await self._order(_grant(dry, "")))

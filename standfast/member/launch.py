@@ -16,7 +16,7 @@ import json
 import os
 import signal
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -25,8 +25,9 @@ from standfast.member.minder import HURRY, Minder
 from standfast.member.minder_plan import Plan
 from standfast.member.processes import Cgroup
 from standfast.member.warden_run_dir import RunDir
-from standfast.storage import directory
+from standfast.storage import directory, drbd
 from standfast.storage.directory import Claim
+from standfast.storage.drbd import DrbdClaim
 from standfast.storage.refusal import LaunchRefusal, LaunchRefused
 
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
@@ -35,7 +36,10 @@ LOG_MODE = 0o640
 UMASK = 0o027
 _EXIT_REFUSED = 126
 _NS_PER_US = 1000
-_CLAIMS = {"directory": (Claim.parse, directory.claim)}
+_CLAIMS: dict[str, tuple[Callable[[Mapping[str, Any]], Any], Callable[[Any], int]]] = {
+    "directory": (Claim.parse, directory.claim),
+    "drbd": (DrbdClaim.parse, drbd.claim),
+}
 """Kinds of storage: how to read the claim, and how to make it."""
 
 
@@ -51,7 +55,7 @@ class Order(NamedTuple):
     stop_signal: int
     hurry_signal: int
     kind: str
-    storage: Claim
+    storage: Claim | DrbdClaim
     plan: Plan | None = None
 
     @classmethod

@@ -155,6 +155,7 @@ class NoticeKind(StrEnum):
     OTHER_CLUSTER = "other_cluster"  # frames of another cluster arrive
     NO_CGROUP = "no_cgroup"  # queue managers are held together by process group only
     STORAGE_UNREADY = "storage_unready"  # a probe of a storage path failed or hangs
+    REPLICA = "replica"  # a copy of replicated data is not in sync; `detail` says how it is and how far
     TIMING_DIFFERS = "timing_differs"  # the file's timers are not those in force
     SETTINGS_CACHE = "settings_cache"  # what was kept of the settings can not be read or written
     SETTINGS_PENDING = "settings_pending"  # members that do not go by the settings in force yet

@@ -19,6 +19,8 @@ class ClaimOrder(Struct, frozen=True, kw_only=True):
         incarnation: of this member.
         make: directories below path to create.
         wait_until_ns: on CLOCK_BOOTTIME: how long to wait for another holder's lock.
+        minor: of a DRBD device.
+        filesystem: on that device.
     """
 
     kind: str = "directory"
@@ -29,6 +31,8 @@ class ClaimOrder(Struct, frozen=True, kw_only=True):
     incarnation: int
     make: tuple[str, ...] = ()
     wait_until_ns: int = 0
+    minor: int = 0
+    filesystem: str = ""
 
 
 class TendedOrder(Struct, frozen=True, kw_only=True):

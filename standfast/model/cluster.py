@@ -95,14 +95,22 @@ class StorageSpec(Struct, frozen=True, kw_only=True):
     """Where a queue manager keeps its data.
 
     Attributes:
-        kind: `directory` (shared or plain).
+        kind: `directory` (shared or plain), or `drbd` (a copy on each of two data members).
         path: the directory.
         mount: whether the path must be a mount point; a missing mount then refuses the start.
+        disk: drbd: the block device below it, the same name on both members.
+        minor: drbd: number of the device /dev/drbdN.
+        port: drbd: TCP port of the replication.
+        filesystem: drbd: what is on it.
     """
 
     kind: str = "directory"
     path: str
     mount: bool = False
+    disk: str = ""
+    minor: int = 0
+    port: int = 0
+    filesystem: str = "ext4"
 
     @property
     def replicated(self) -> bool:

@@ -31,6 +31,7 @@ class LaunchRefusal(StrEnum):
     EPOCH_BROKEN = "epoch_broken"
     EPOCH_LARGER = "epoch_larger"
     EPOCH_TAKEN = "epoch_taken"
+    REPLICA = "replica"
     STORAGE_ERROR = "storage_error"
     # by the launched process, at the end
     LOG = "log"
@@ -125,6 +126,11 @@ MEANINGS: dict[LaunchRefusal, Meaning] = {
         "The storage was claimed under the same epoch by another member, or by a later incarnation of this one.",
         "Two members drew one epoch: the store was restored or recreated. Stop both and delete the epoch file.",
         passing=False,
+    ),
+    LaunchRefusal.REPLICA: Meaning(
+        "DRBD did not make this member's copy the primary one.",
+        "See the detail and `standfast drbd status`; the other member may not have let go of it yet.",
+        passing=True,
     ),
     LaunchRefusal.STORAGE_ERROR: Meaning(
         "The storage answered with an error.", "See the detail and the kernel log of this member.", passing=True

@@ -26,7 +26,11 @@ BOOT_S = 60.0
 COMMAND_S = 60.0
 ANSWER_MARGIN_S = 10.0
 POLL_S = 0.1
-DATA_DISK_BYTES = 256 << 20
+LINE_BYTES = 4000
+"""What a terminal line takes at once; more is lost."""
+HANDED = "handed"
+"""Folder of files that are handed to a machine."""
+DATA_DISK_BYTES = 96 << 20
 MEMORY = "384M"
 BOX = (*("ip", "netns", "exec", NETNS), *("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"))
 """What a machine's kernel runs in: when `unshare` is killed, everything in it is."""
@@ -83,7 +87,7 @@ class Machine:
         assert not self.up
         folder, share = self._folder, self._folder / "share"
         shares = (CHECKOUT, site_packages())
-        for path in ("modules", *(str(s).lstrip("/") for s in shares)):
+        for path in ("modules", HANDED, *(str(s).lstrip("/") for s in shares)):
             (share / path).mkdir(parents=True, exist_ok=True)
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         disk = folder / "data.raw"
@@ -166,15 +170,17 @@ class Machine:
 
     # ------------------------------------------------------------ commands
 
-    def call(self, *argv: str, input: str = "", timeout_s: float = COMMAND_S, **env: str) -> Done:  # noqa: A002
+    def call(self, *argv: str, timeout_s: float = COMMAND_S, **env: str) -> Done:
         """Run a program there, whatever its exit code."""
         with self._lock:
             self._count += 1
             number, answers = self._count, queue.Queue[dict[str, Any]]()
             self._answers[number] = answers
-            asked = {"id": number, "argv": argv, "input": input, "timeout_s": timeout_s, "env": env}
+            asked = {"id": number, "argv": argv, "timeout_s": timeout_s, "env": env}
             assert self._line is not None
-            self._line.sendall(json.dumps(asked).encode() + b"\n")
+            raw = json.dumps(asked).encode() + b"\n"
+            assert len(raw) <= LINE_BYTES, "too long for the serial line: use put"
+            self._line.sendall(raw)
         try:
             answer = answers.get(timeout=timeout_s + ANSWER_MARGIN_S)
         except queue.Empty:
@@ -216,8 +222,10 @@ class Machine:
 
     def put(self, path: str, text: str) -> None:
         """Write a file there."""
-        done = self.call("sh", "-ec", 'mkdir -p "$(dirname "$1")"; cat >"$1"', "sh", path, input=text)
-        assert done.code == 0, done.err
+        self._count += 1
+        handed = self._folder / "share" / HANDED / str(self._count)
+        handed.write_text(text)
+        self.sh(f"mkdir -p {Path(path).parent}; cp /{HANDED}/{handed.name} {path}")
 
     def console(self) -> str:
         """What its kernel has said, over all its lives."""

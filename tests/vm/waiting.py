@@ -1,0 +1,16 @@
+"""Waiting for something to be so."""
+
+import time
+from collections.abc import Callable
+
+from tests.vm.machines import POLL_S, Failed
+
+
+def until(what: str, condition: Callable[[], object], timeout_s: float = 60.0) -> float:
+    """Wait until it is so; how long that took, in seconds."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > timeout_s:
+            raise Failed(f"{what}: not within {timeout_s} s")
+        time.sleep(POLL_S)
+    return time.monotonic() - began
