@@ -25,9 +25,9 @@ from standfast.member.minder import HURRY, Minder
 from standfast.member.minder_plan import Plan
 from standfast.member.processes import Cgroup
 from standfast.member.warden_run_dir import RunDir
-from standfast.storage import directory, drbd
+from standfast.storage import directory
 from standfast.storage.directory import Claim
-from standfast.storage.drbd import DrbdClaim
+from standfast.storage.drbd_claim import DrbdClaim
 from standfast.storage.refusal import LaunchRefusal, LaunchRefused
 
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
@@ -36,9 +36,17 @@ LOG_MODE = 0o640
 UMASK = 0o027
 _EXIT_REFUSED = 126
 _NS_PER_US = 1000
+
+
+def _claim_drbd(wanted: DrbdClaim) -> int:
+    from standfast.storage import drbd  # noqa: PLC0415 - loaded by the forked child alone: it starts programs
+
+    return drbd.claim(wanted)
+
+
 _CLAIMS: dict[str, tuple[Callable[[Mapping[str, Any]], Any], Callable[[Any], int]]] = {
     "directory": (Claim.parse, directory.claim),
-    "drbd": (DrbdClaim.parse, drbd.claim),
+    "drbd": (DrbdClaim.parse, _claim_drbd),
 }
 """Kinds of storage: how to read the claim, and how to make it."""
 

@@ -15,12 +15,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from standfast.storage import directory
-from standfast.storage.directory import Claim
+from standfast.storage.drbd_claim import DrbdClaim
 from standfast.storage.drbd_state import Replica, from_proc, from_status
 from standfast.storage.mounts import MOUNTINFO, mount_of
 from standfast.storage.refusal import LaunchRefusal, LaunchRefused
@@ -32,25 +32,6 @@ PROGRAM_S = 20.0
 """Longest time for one program; making a device primary waits for the fence-peer handler."""
 POLL_S = 0.1
 REQUEST_BYTES = 65_536
-
-
-class DrbdClaim(NamedTuple):
-    """What a launch asks of its device.
-
-    Attributes:
-        claim: of the directory on it.
-        minor: of the device.
-        filesystem: on it.
-    """
-
-    claim: Claim
-    minor: int
-    filesystem: str
-
-    @classmethod
-    def parse(cls, fields: Mapping[str, Any]) -> "DrbdClaim":
-        """From a JSON object; raises KeyError, TypeError, ValueError for a missing or wrong field."""
-        return cls(Claim.parse({**fields, "mount": True}), int(fields["minor"]), str(fields["filesystem"]))
 
 
 class Trouble(Exception):  # noqa: N818 - an answer, not a mistake
