@@ -155,7 +155,8 @@ async def quiet(_: Target, over: asyncio.Event) -> int:
     return 0
 
 
-LOADS: tuple[Load, ...] = (quiet, requests, handshakes, strangers, followers)
+# Strangers last: their address is not looked at for a while after it.
+LOADS: tuple[Load, ...] = (quiet, requests, handshakes, followers, strangers)
 
 
 async def under(load: Load, lab: Lab, target: Target, owner: str, seconds: float) -> dict[str, Any]:
@@ -191,8 +192,8 @@ async def paint(page: Page, target: Target) -> dict[str, float]:
     await page.do("Page.navigate", url="about:blank")
     await page.go(f"{target.base}/")
     await page.until("document.querySelectorAll('.member').length === 3")
-    first = await page.run("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
     live = await page.run("performance.now()")
+    first = await page.until("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
     files = await page.run(
         "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
         ".filter(one => !one.name.includes('/stream')).map(one => one.transferSize)"

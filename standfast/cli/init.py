@@ -10,6 +10,7 @@ import click
 from standfast.cli.bundles import write_bundles
 from standfast.cli.examples import example
 from standfast.cli.run import TRUST
+from standfast.cli.screen import as_json
 from standfast.clusterfile import read, template
 from standfast.errors import UsageError
 from standfast.model.cluster import API_PORT, Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
@@ -73,6 +74,7 @@ class QueueManager(click.ParamType[QueueManagerSpec]):
 )
 @click.option("--for-hosts", is_flag=True, help="Also write an archive for each machine, to unpack at its root.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory to write to.")
+@click.option("--json", "json_", is_flag=True, help="Print JSON: what was written where, and what is worth a look.")
 def init(
     *,
     name: str,
@@ -82,6 +84,7 @@ def init(
     profile: str,
     for_hosts: bool,
     out: Path,
+    json_: bool,
 ) -> None:
     """Write a complete, commented cluster file, and keys and certificates for each member. Nothing is overwritten.
 
@@ -95,9 +98,19 @@ def init(
         listed = "".join(f"\n  {problem.place}: {problem.sentence}" for problem in reading.problems)
         raise UsageError(f"That can not be a cluster, and nothing was written:{listed}")
     _write(out, text, reading.cluster)
-    for warning in reading.warnings:
-        click.echo(f"Warning: {warning.place}: {warning.sentence}")
-    click.echo(_next_on_hosts(write_bundles(out, reading.cluster)) if for_hosts else _next_steps(out, reading.cluster))
+    archives = write_bundles(out, reading.cluster) if for_hosts else []
+    warnings = [f"{warning.place}: {warning.sentence}" for warning in reading.warnings]
+    if json_:
+        written = {
+            "cluster_file": str(out / CLUSTER_FILE),
+            "trust": str(out / TRUST),
+            "archives": [*map(str, archives)],
+        }
+        as_json({**written, "members": [m.name for m in members], "warnings": warnings})
+        return
+    for warning in warnings:
+        click.echo(f"Warning: {warning}")
+    click.echo(_next_on_hosts(archives) if for_hosts else _next_steps(out, reading.cluster))
 
 
 def _write(out: Path, text: str, cluster: Cluster) -> None:

@@ -292,3 +292,9 @@ def test_the_proxy_must_know_where_the_members_are(terminal, words):
 def test_the_proxy_refuses_a_queue_manager_that_the_file_does_not_know(made, terminal):
     result = terminal("proxy", "--listen", "127.0.60.9:0", "-q", "order", "--file", str(made / "cluster.toml"))
     assert result.exit_code == UsageError.exit_code
+
+
+def test_init_tells_programs_what_it_wrote_where(terminal, tmp_path):
+    told = json.loads(terminal("init", "--cluster", "shop", *DATA, "--out", str(tmp_path / "out"), "--json").stdout)
+    assert load(told["cluster_file"]).member("w").api_port
+    assert [Path(told["trust"], name, "member.key").exists() for name in told["members"]] == [True] * 3
