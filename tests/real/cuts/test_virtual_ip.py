@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import json
+import socket
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from standfast.disposable import bare_python
 from standfast.drill.endpoint import given
+from standfast.endpoints.vip_bearer import SOCKET
 from standfast.lab.network import CLIENT
 from standfast.lab.plan import CLUSTER_FILE, RUN
 from standfast.member.control_protocol import Move
@@ -55,11 +58,11 @@ class Places:
         self._thread.join()
 
 
-def addresses(inside: tuple[str, ...]) -> set[str]:
+def addresses(inside: tuple[str, ...], *wanted: str) -> set[str]:
     """Virtual IPs on a machine."""
     told = subprocess.run([*inside, "ip", "-json", "address"], capture_output=True, check=True).stdout
     found = {info.get("local") for link in json.loads(told) for info in link["addr_info"]}
-    return found & {VIP, VIP6}
+    return found & {*(wanted or (VIP, VIP6))}
 
 
 def run(*command: str) -> None:
@@ -166,6 +169,35 @@ async def test_a_hung_daemon_has_its_addresses_taken_with_its_lease(cluster: Vip
         assert places.both == []
     assert late_ms <= 100
     assert scene.measured.outage_ms <= takeover_ms(cluster) + SYN_AGAIN_MS
+
+
+async def test_a_bearer_alone_gives_up_before_the_kernel_would_and_takes_nothing_after_it(
+    cluster: VipStage, tmp_path
+) -> None:
+    """Its daemon is gone; the kernel, which counts whole seconds, would keep the address for two of them."""
+    inside, own = cluster.lab.inside(CLIENT), "10.77.0.201"
+    command = (*inside, *bare_python("standfast.endpoints.vip_bearer", str(tmp_path)))
+    bearer = await asyncio.create_subprocess_exec(*command)
+    try:
+        for late in (False, True):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as daemon:
+                await until(lambda daemon=daemon: not daemon.connect_ex(str(tmp_path / SOCKET)))
+                stop_ns = now_ns() + (0 if late else 1200 * NS_PER_MS)
+                for order in (
+                    {"do": "lease", "stop_ns": stop_ns, "end_ns": stop_ns + 300 * NS_PER_MS},
+                    {"do": "want", "addresses": [[own, ""]], "ours": [own]},
+                ):
+                    daemon.send(json.dumps(order).encode())
+                if late:
+                    await asyncio.sleep(0.3)
+                    assert addresses(inside, own) == set()
+                else:
+                    await until(lambda: addresses(inside, own) == {own})
+            await until(lambda: not addresses(inside, own))
+            assert late or abs(now_ns() - stop_ns) <= 400 * NS_PER_MS
+    finally:
+        bearer.kill()
+        await bearer.wait()
 
 
 async def test_a_dead_bearer_is_replaced_and_what_it_bore_stays(cluster: VipStage) -> None:
