@@ -56,6 +56,7 @@ CONFIG, DEFINITIONS, PLUGINS, CONTROL, ENVIRONMENT = (
 )
 NOTED_S = 1.0
 """A new quorum queue survives a crash once RabbitMQ has saved its list of them, which it does within half a second."""
+_NO_EPMD = "-start_epmd false"
 _DATA = "rabbitmq"
 _GUEST = Credentials("guest", "guest")
 _DIST_OFFSET = 20_000
@@ -235,11 +236,15 @@ def _dist_port(place: Place, options: RabbitMqOptions) -> int:
 
 
 def _environment(place: Place, options: RabbitMqOptions) -> dict[str, str]:
-    """All that its scripts read, so that nothing in /etc/rabbitmq counts."""
+    """All that its scripts read, so that nothing in /etc/rabbitmq counts.
+
+    ERL_FLAGS is for a helper: once a minute RabbitMQ starts an Erlang machine that would start epmd, if none is there.
+    """
     port, data = _dist_port(place, options), place.data_dir / _DATA
     name = "-name" if "." in options.node_name.partition("@")[2] else "-sname"
     return {
         "HOME": str(data),
+        "ERL_FLAGS": _NO_EPMD,
         "RABBITMQ_CONF_ENV_FILE": str(place.run_dir / ENVIRONMENT),
         "RABBITMQ_NODENAME": options.node_name,
         "RABBITMQ_USE_LONGNAME": "true" if name == "-name" else "false",
@@ -257,7 +262,7 @@ def _environment(place: Place, options: RabbitMqOptions) -> dict[str, str]:
         "RABBITMQ_DIST_PORT": str(port),
         "RABBITMQ_ALLOW_INPUT": "yes",
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-            f"-noinput {name} {options.node_name} -start_epmd false -erl_epmd_port {port} "
+            f"-noinput {name} {options.node_name} {_NO_EPMD} -erl_epmd_port {port} "
             "-kernel inet_dist_use_interface {127,0,0,1} "
             f"-kernel inet_dist_listen_min {port} -kernel inet_dist_listen_max {port}"
         ),
@@ -309,7 +314,7 @@ def _user(credentials: Credentials) -> dict[str, Any]:
 
 def _control(program: Path, environment: dict[str, str], options: RabbitMqOptions, place: Place) -> str:
     """A script for operators: rabbitmqctl, asking this node on its own port."""
-    kept = ("HOME", "RABBITMQ_CONF_ENV_FILE", "RABBITMQ_NODENAME", "RABBITMQ_USE_LONGNAME")
+    kept = ("HOME", "ERL_FLAGS", "RABBITMQ_CONF_ENV_FILE", "RABBITMQ_NODENAME", "RABBITMQ_USE_LONGNAME")
     lines = [f"export {name}='{environment[name]}'" for name in kept]
     port = _dist_port(place, options)
     return "\n".join(
@@ -317,8 +322,7 @@ def _control(program: Path, environment: dict[str, str], options: RabbitMqOption
             "#!/bin/sh",
             f"# rabbitmqctl for {place.name}, as the member's user. Try: sh {place.run_dir / CONTROL} list_queues",
             *lines,
-            "export ERL_FLAGS='-start_epmd false'",
-            f"export RABBITMQ_CTL_ERL_ARGS='-start_epmd false -erl_epmd_port {port} -dist_listen false'",
+            f"export RABBITMQ_CTL_ERL_ARGS='{_NO_EPMD} -erl_epmd_port {port} -dist_listen false'",
             f'exec {program} "$@"',
             "",
         ]

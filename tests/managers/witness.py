@@ -63,6 +63,8 @@ async def _store_amqp(place: Place, messages: list[bytes]) -> None:
     async with connection:
         channel = await connection.channel(publisher_confirms=True)
         await channel.declare_queue(TOPIC, durable=True)
+        # As long as that is what it became without being asked for.
+        await channel.declare_queue(TOPIC, durable=True, arguments={"x-queue-type": "quorum"})
         await asyncio.sleep(NOTED_S)  # on the disk, unseen from outside
         for message in messages:
             kept = aio_pika.Message(message, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
