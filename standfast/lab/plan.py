@@ -1,16 +1,21 @@
 """What a lab consists of: a cluster file, keys and directories below one directory."""
 
 import random
+import secrets
 import socket
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from standfast.clusterfile import load, template
 from standfast.errors import MachineError
 from standfast.lab import network
+from standfast.managers.registry import driver
 from standfast.model.cluster import API_PORT, Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.ports import Place
 from standfast.trust import write_trust
 
 CLUSTER_FILE = "cluster.toml"
@@ -20,7 +25,17 @@ RUN = "run"
 SHARED = "shared"
 NAMESPACES = "namespaces"
 """File with the prefix of the lab's network namespaces; a lab on loopback addresses has none."""
+USER, PASSWORD = "lab", "password"
+"""Who may log in, and the file with the password, where the kind of queue manager lets nobody in without."""
 _TRIES = 100
+
+
+def _login(directory: Path) -> dict[str, Any]:
+    """Options for kinds that let nobody in over the network without."""
+    file = directory / PASSWORD
+    file.touch(mode=0o600)
+    file.write_text(secrets.token_urlsafe() + "\n", encoding="ascii")
+    return {"user": USER, "password_file": str(file)}
 
 
 def free_net(members: int, *ports: int) -> str:
@@ -79,15 +94,17 @@ def plan(
     )
     for part in (STATE, RUN, SHARED):
         (directory / part).mkdir(mode=0o700, parents=True, exist_ok=True)
-    storage = StorageSpec(path=str(directory / SHARED / queue_manager))
     spec = QueueManagerSpec(
         name=queue_manager,
         kind=kind,
         port=port,
-        storage=storage,
+        storage=StorageSpec(path=str(directory / SHARED / queue_manager)),
         restart_window_s=restart_window_s,
         options=options or {},
     )
+    manager = driver(kind)
+    if "password_file" in manager.option_names and manager.problems(Place.of(spec, directory, members[0].addresses[0])):
+        spec = structs.replace(spec, options=_login(directory) | spec.options)
     cluster_id = uuid.uuid4().hex
     text = template(name, cluster_id, members, (spec,), profile=profile)
     if namespaces:
