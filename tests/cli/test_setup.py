@@ -20,7 +20,9 @@ from standfast.model.cluster import Role
 from standfast.trust import load_cluster_key
 
 ROOT = Path(main_module.__file__).parents[2]
-DATA = ["--data", "a=127.0.60.1", "--data", "b=127.0.60.2,127.0.60.12", "--witness", "w=127.0.60.3"]
+NET = f"127.0.{60 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))}"
+"""Of each worker its own: `check` tries to bind ports, and two that do so at once are in each other's way."""
+DATA = ["--data", f"a={NET}.1", "--data", f"b={NET}.2,{NET}.12", "--witness", f"w={NET}.3"]
 
 
 @pytest.fixture
@@ -56,9 +58,9 @@ def edit(made: Path, before: str, after: str) -> None:
 def test_init_writes_what_it_was_told_and_keys_for_each_member(made):
     cluster = load(made / "cluster.toml")
     assert [(m.name, m.role, m.addresses) for m in cluster.members] == [
-        ("a", Role.DATA, ("127.0.60.1",)),
-        ("b", Role.DATA, ("127.0.60.2", "127.0.60.12")),
-        ("w", Role.WITNESS, ("127.0.60.3",)),
+        ("a", Role.DATA, (f"{NET}.1",)),
+        ("b", Role.DATA, (f"{NET}.2", f"{NET}.12")),
+        ("w", Role.WITNESS, (f"{NET}.3",)),
     ]
     assert [(q.name, q.kind, q.port) for q in cluster.queue_managers] == [("orders", "nats", 4260)]
     assert len({load_cluster_key(made / "trust" / name / "cluster.key") for name in "abw"}) == 1
@@ -82,9 +84,9 @@ def test_init_overwrites_nothing(made, terminal):
     "words",
     [
         DATA[:4],
-        [*DATA, "--witness", "x=127.0.60.4"],
-        [*DATA[:-1], "a=127.0.60.3"],
-        [*DATA[:-1], "w=127.0.60.1"],
+        [*DATA, "--witness", f"x={NET}.4"],
+        [*DATA[:-1], f"a={NET}.3"],
+        [*DATA[:-1], f"w={NET}.1"],
         [*DATA[:-1], "w"],
         [*DATA, "--queue-manager", "orders:nats:4222"],
         [*DATA, "--queue-manager", "orders:nats:4222:shared"],
@@ -104,7 +106,7 @@ def test_init_refuses_what_can_not_be_a_cluster_and_writes_nothing(terminal, tmp
 def test_what_init_wrote_passes(made, terminal):
     code, found = check(terminal, made)
     assert (code, problems(found)) == (0, [])
-    assert {"keys", "state", "etcd", "orders", "address 127.0.60.1"} <= {finding["subject"] for finding in found}
+    assert {"keys", "state", "etcd", "orders", f"address {NET}.1"} <= {finding["subject"] for finding in found}
 
 
 def test_without_a_member_only_the_file_is_judged(made, terminal):
@@ -156,7 +158,7 @@ def test_a_key_that_others_can_read(made, terminal):
 )
 def test_a_port_that_somebody_holds(made, terminal, kind, port, subject):
     with socket.socket(socket.AF_INET, kind) as held:
-        held.bind(("127.0.60.1", port))
+        held.bind((f"{NET}.1", port))
         if kind == socket.SOCK_STREAM:
             held.listen()
         code, found = check(terminal, made)
@@ -165,13 +167,13 @@ def test_a_port_that_somebody_holds(made, terminal, kind, port, subject):
 
 def test_ports_of_a_member_that_runs_here_are_its_own(made, terminal):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
-        held.bind(("127.0.60.2", 7400))
+        held.bind((f"{NET}.2", 7400))
         code, found = check(terminal, made, "--run-dir", str(terminal.socket.parent), member="b")
     assert (code, problems(found)) == (0, [])
 
 
 def test_an_address_of_another_machine(made, terminal):
-    edit(made, '"127.0.60.1"', '"198.51.100.1"')
+    edit(made, f'"{NET}.1"', '"198.51.100.1"')
     code, found = check(terminal, made)
     assert code == MachineError.exit_code
     assert problems(found)[0] == "address 198.51.100.1"
