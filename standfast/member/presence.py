@@ -46,6 +46,7 @@ class Presence:
         self._reporter = reporter
         self._bearer = BearerClient(run_dir, self._bearer_told)
         self._owners: dict[str, str] = {}
+        self._read: dict[str, tuple[QueueManagerSpec, tuple[Wish, ...]]] = {}
         self._held: frozenset[str] | None = None  # what is held when this process comes is no news
         self._work: asyncio.Task[None] | None = None
         self._errands = Errands(self._errand_told)
@@ -76,11 +77,19 @@ class Presence:
             return  # what a former process led here stays, as what it started does
         specs = {name: kept.record for name, kept in core.view.specs.items()}
         led = {qm: run.spec for qm, run in core.keeper.runs.items() if leads(run, core.view.assignments.get(qm))}
-        wishes = {wish: qm for qm, spec in led.items() for wish in _wishes(spec)}
-        ours = {wish.address: qm for qm, spec in specs.items() for wish in _wishes(spec)}
+        wishes = {wish: qm for qm, spec in led.items() for wish in self._wishes(spec)}
+        ours = {wish.address: qm for qm, spec in specs.items() for wish in self._wishes(spec)}
         self._owners = {**ours, **{wish.address: qm for wish, qm in wishes.items()}}
         self._bearer.want(tuple(wishes), tuple(ours))
         self._errands.want(self._claims(led))
+
+    def _wishes(self, spec: QueueManagerSpec) -> tuple[Wish, ...]:
+        """Its virtual IPs; read once for each specification, as this is asked for all of them at every step."""
+        known = self._read.get(spec.name)
+        if known is None or known[0] is not spec:
+            found = (wish_of(endpoint) for endpoint in spec.endpoints if endpoint.kind == VIP)
+            known = self._read[spec.name] = spec, tuple(wish for wish in found if wish is not None)
+        return known[1]
 
     def _claims(self, led: dict[str, QueueManagerSpec]) -> Iterator[Wanted]:
         cluster, runs = self._core.rules.cluster, self._core.keeper.runs
@@ -131,8 +140,3 @@ def leads(run: Run, kept: Kept[Assignment] | None) -> bool:
     if kept is None or kept.record.epoch != run.epoch or run.failed:
         return False
     return kept.record.phase in (Phase.STARTING, Phase.RUNNING) and run.asked_revision < kept.revision
-
-
-def _wishes(spec: QueueManagerSpec) -> tuple[Wish, ...]:
-    found = (wish_of(endpoint) for endpoint in spec.endpoints if endpoint.kind == VIP)
-    return tuple(wish for wish in found if wish is not None)

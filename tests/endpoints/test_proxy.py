@@ -64,8 +64,8 @@ class Member:
             writer.write(b"bye\n")
         writer.close()
 
-    def says(self, *, active: bool, epoch: int = 1, lease_ms: int = LONG_MS) -> None:
-        service = Service(ready=active, epoch=epoch, address=self.address, port=self.port)
+    def says(self, *, active: bool, epoch: int = 1, lease_ms: int = LONG_MS, draining: bool = False) -> None:
+        service = Service(ready=active, epoch=epoch, address=self.address, port=self.port, draining=draining)
         self.board.publish(
             Snapshot(services={QM: service}, lease_end_ns=boottime_ns() + lease_ms * MS, alive_ns=0, joined=True)
         )
@@ -411,3 +411,26 @@ async def test_a_taken_port_is_told() -> None:
     async with scene() as (front, _, __):
         with pytest.raises(MachineError):
             Proxy(address=front.proxy.address, port=front.proxy.port, queue_manager=QM, sources=[]).open()
+
+
+async def test_while_the_owner_is_drained_who_is_connected_goes_on_and_who_comes_waits_for_the_next_one():
+    async with scene() as (front, a, b):
+        a.says(active=True)
+        await front.owner_is("a")
+        reader, writer = await front.connect()
+        assert await reader.readline() == b"a\n"
+        a.says(active=False, draining=True)
+        while front.proxy._active.is_set():  # noqa: ASYNC110 - it tells nobody: its owner is the same
+            await asyncio.sleep(0.001)
+        late, _ = await front.connect()
+        waiting = asyncio.create_task(late.readline())
+        for _ in range(20):
+            writer.write(b"still here\n")
+            assert await reader.readline() == b"still here\n"
+            await asyncio.sleep(0.01)
+        assert not waiting.done()
+        b.says(active=True, epoch=2)
+        await front.owner_is("b")
+        assert await waiting == b"b\n"
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b"", "the old owner's connections end with its ownership"
