@@ -10,7 +10,7 @@ from standfast.cli.examples import example
 from standfast.cli.screen import as_json, console, show
 from standfast.cli.status import screen
 from standfast.lab.lab import Lab
-from standfast.lab.plan import CLUSTER_FILE, plan
+from standfast.lab.plan import CLUSTER_FILE, STATE, plan
 from standfast.member.report import StatusReport
 
 WIDTH = 100
@@ -61,6 +61,12 @@ def up(*, directory: Path, profile: str, data: int, witnesses: int, kind: str, p
     show(*screen(report, WIDTH))
     socket = next(iter(found.nodes.values())).socket
     click.echo(f"\nAsk it: standfast status --socket {socket}\nStop it: standfast lab down {directory}")
+    seer = found.cluster.members[-1]
+    if seer.api_port:
+        click.echo(
+            f"See it: https://{seer.addresses[0]}:{seer.api_port}/ with the token of\n"
+            f"        standfast token create me --operator --state-dir {found.directory / STATE / seer.name}"
+        )
     if found.network:
         click.echo(f"Cut it: standfast lab cut a:b --lab {directory}\nMend it: standfast lab heal --lab {directory}")
 
