@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.vm.image import CHECKOUT
-from tests.vm.machines import PYTHONPATH, Lab, Machine
+from tests.vm.machines import PYTHONPATH, Failed, Lab, Machine
+from tests.vm.waiting import until
 
 NAMES = ("a", "b", "w")
 QM, PORT = "orders", 1883
@@ -21,7 +22,7 @@ OPTIONS = f"""
 start = ["python3", "{WRITER}", "serve", "{{data_dir}}/written", "{{address}}", "{{port}}"]
 foreground = true
 """
-START_S = 60.0
+START_S = 90.0
 
 
 class Cluster:
@@ -60,6 +61,15 @@ class Cluster:
                 f"nohup {PROGRAM} run --member {name} >>/var/log/standfast-{name}.log 2>&1 </dev/null & "
                 f"echo $! >/run/standfast.pid"
             )
+
+    def until_served(self) -> str:
+        """Wait until a member serves; which one. Raises Failed, with what the daemons said."""
+        try:
+            until("served by a member", self.owner, START_S)
+        except Failed as failed:
+            logs = "\n".join(f"-- {name}\n{self.log(name)[-2000:]}" for name in NAMES)
+            raise Failed(f"{failed}\n{logs}") from None
+        return str(self.owner())
 
     def log(self, name: str) -> str:
         """What a daemon has said."""

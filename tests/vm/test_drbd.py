@@ -34,7 +34,7 @@ def cluster(lab: Lab) -> Iterator[Cluster]:
     one.sh(f"drbdadm primary {QM}; mkfs.ext4 -q /dev/drbd0; drbdadm secondary {QM}")
     made.start()
     try:
-        until("served by a member", made.owner)
+        made.until_served()
         made.send()
         until("numbers are acknowledged", made.acked)
         yield made

@@ -10,7 +10,7 @@ from tests.vm.waiting import until
 
 WATCHDOG = 'watchdog = "required"\nwatchdog_device = "/dev/watchdog1"'
 """/dev/watchdog is User Mode Linux's own."""
-STAND_STILL = "pkill -STOP -f 'run --member'; pkill -STOP -f standfast.member.warden; true"
+STAND_STILL = "pkill -STOP -f 'run --[m]ember'; pkill -STOP -f 'standfast.member.[w]arden'"
 
 
 @pytest.fixture
@@ -18,10 +18,10 @@ def cluster(lab: Lab) -> Iterator[Cluster]:
     """Each member has a directory of its own: what is tried is who runs, not on what."""
     made = Cluster(lab, "", member=WATCHDOG)
     for name in ("a", "b"):
-        made.machines[name].sh("modprobe softdog; mkdir -p /data/orders")
+        made.machines[name].sh("modprobe softdog nowayout=0; mkdir -p /data/orders")
     made.start()
     try:
-        until("served by a member", made.owner)
+        made.until_served()
         yield made
     finally:
         for machine in lab.machines:
