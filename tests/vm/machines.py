@@ -45,7 +45,7 @@ for path in $shares; do
     mount -o remount,bind,ro "$share$path"
 done
 mount -t tmpfs tmp "$TMPDIR"
-"$@" || true  # not exec: a kernel that is the first process of its namespace ignores the signal by which it resets itself
+"$@" || true  # not exec: the first process of a namespace ignores the signal by which this kernel resets itself
 """
 
 
