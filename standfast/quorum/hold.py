@@ -65,11 +65,11 @@ class Hold:
         )
 
     def _wanted(self, view: View, now_ns: int) -> bool:
-        """Whether the others can not do without it."""
+        """Whether the others can not do without it: that it hears one of them is no contact, as it grants nothing."""
         others = sum(
             name != self._me
             and kept.record.state is MemberState.ONLINE
-            and self._hearing.contacts(name, now_ns)[1] >= self._rules.majority
+            and self._hearing.contacts(name, now_ns)[1] - self._hearing.hears(name, now_ns) >= self._rules.majority
             for name, kept in view.members.items()
         )
         if others < self._rules.majority:

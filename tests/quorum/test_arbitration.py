@@ -139,3 +139,19 @@ def test_who_is_held_back_lets_others_lead():
     assert play.state("a") is MemberState.EVICTED
     assert play.owner() in {"b", "c"}
     play.ends()
+
+
+def test_who_is_held_back_joins_for_two_that_lost_each_other():
+    """Found by the simulator: w and b have lost each other, so neither can hold a lease without a, which is held back.
+
+    It took its own hearing of them for contact that they have, though it grants nothing: it waited, and nothing ran.
+    """
+    play = Play("held_back_and_wanted", policy=EVICT).settled()
+    for _ in range(3):
+        play.cut("ab").wait(2 * TERM_S).heal_links().wait(2 * TERM_S)
+    out = next(name for name in "ab" if play.state(name) is not MemberState.ONLINE)
+    other = {"a": "b", "b": "a"}[out]
+    assert play.machine(out).daemon.core.held_ns
+    play.cut(other + "w").wait(4 * TERM_S)
+    assert play.owner() is not None
+    play.ends()
