@@ -52,7 +52,7 @@ END_S = 3.5
 FAILING_AFTER_MS = 30_000
 """How long a sink must have failed before that is an event: a takeover of what it is on is none."""
 TRY_MARGIN_S = 2.0
-MS_PER_S = 1000
+NS_PER_S = 1_000_000_000
 
 _decode = msgspec.json.Decoder(ToDaemon).decode
 _encode = msgspec.json.Encoder().encode
@@ -68,6 +68,7 @@ class Alerting:
         self._begin = Begin(member=core.me, state_dir=str(state_dir), trust_dir=str(trust_dir), log_format=log_format)
         self._kept: deque[Told] = deque(maxlen=KEPT)
         self._number = 0
+        self._old = 0
         self._writer: asyncio.StreamWriter | None = None
         self._heard_ns = 0
         self._said: dict[type, ToCourier] = {}
@@ -126,6 +127,7 @@ class Alerting:
         pause_s = START_AGAIN_S
         while True:
             if not self._core.rules.cluster.sinks:
+                self._forget()
                 await asyncio.sleep(LOOK_EVERY_S)
                 continue
             began_ns = boottime_ns()
@@ -133,10 +135,18 @@ class Alerting:
                 await self._one()
             except OSError as error:
                 _log.error("the courier of events can not be started: %s", error)
-            lived_s = (boottime_ns() - began_ns) / 1e9
+            if not self._core.rules.cluster.sinks:
+                continue
+            lived_s = (boottime_ns() - began_ns) / NS_PER_S
             pause_s = START_AGAIN_S if lived_s > START_AGAIN_MAX_S else min(START_AGAIN_MAX_S, pause_s * 2)
             _log.warning("the courier of events ended; another one is started in %.1f s", pause_s)
             await asyncio.sleep(pause_s)
+
+    def _forget(self) -> None:
+        """A sink that comes later has no use for what happened before; that it was added is news, and is kept."""
+        while self._kept and self._kept[0].number <= self._old:
+            self._kept.popleft()
+        self._old = self._number
 
     async def _one(self) -> None:
         """One courier, from its start to its end."""
@@ -157,9 +167,6 @@ class Alerting:
         ended = asyncio.create_task(process.wait())
         try:
             await asyncio.wait({*tasks, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if not ended.done():
-                _log.error("the courier of events hangs and is killed")
-                process.kill()
         except asyncio.CancelledError:
             await self._finish(process, writer)
             raise
@@ -196,7 +203,7 @@ class Alerting:
                         answer.set_result(tried)
 
     async def _keep_up(self) -> None:
-        """Tell what has changed, at once after news of the store; returns when the courier hangs."""
+        """Tell what has changed, at once after news of the store; returns when the courier hangs or has no sinks."""
         known = self._journal.stirred
         while True:
             await self._journal.news(known, LOOK_EVERY_S)
@@ -205,7 +212,10 @@ class Alerting:
                 self._write(Stirred())
             self._look()
             unread = self._writer.transport.get_write_buffer_size() if self._writer else 0
-            if unread > MAX_UNREAD or boottime_ns() - self._heard_ns > SILENT_S * 1e9:
+            if unread > MAX_UNREAD or boottime_ns() - self._heard_ns > SILENT_S * NS_PER_S:
+                _log.error("the courier of events hangs and is killed")
+                return
+            if not self._core.rules.cluster.sinks:
                 return
 
     # ------------------------------------------------------------ what it is told

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Receiver:
     """A program that takes events; `start` again after `stop` finds what it had."""
 
     kind: SinkKind
+    ended_by = signal.SIGKILL
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -82,7 +84,7 @@ class Receiver:
     def stop(self) -> None:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+                os.killpg(self.process.pid, self.ended_by)
             self.process.wait()
             self.process = None
 
@@ -102,6 +104,7 @@ class Mosquitto(Receiver):
     """With a subscriber whose session outlives both: what is acknowledged to us reaches it."""
 
     kind = SinkKind.MQTT
+    ended_by = signal.SIGTERM  # killed, it may lose what it acknowledged: it does not sync
 
     def argv(self):
         (self.directory / "mosquitto.conf").write_text(
@@ -321,6 +324,7 @@ class Web(Receiver):
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.status = 204
         self.hold = False
+        self.on_event: Callable[[dict], None] = lambda _: None
         self._runner: web.AppRunner | None = None
 
     def start(self):
@@ -335,6 +339,7 @@ class Web(Receiver):
                 await asyncio.sleep(3600)
             body = await request.read()
             if self.status < 300:
+                self.on_event(json.loads(body))
                 self.requests.append((dict(request.headers), body))
             return web.Response(status=self.status, text="" if self.status == 204 else "no room")
 

@@ -20,7 +20,7 @@ WITHIN_S = 40.0
 def table(spec: SinkSpec) -> str:
     """As it stands in a cluster file."""
     lines = ["[[sink]]", "deadline_s = 3.0"]
-    names = ("name", "kind", "url", "target", "queue_manager", "password_file")
+    names = ("name", "kind", "url", "target", "queue_manager", "username", "password_file")
     lines += [f'{name} = "{value}"' for name in names if (value := getattr(spec, name))]
     lines.append("[sink.options]")
     return "\n".join([*lines, *(f"{key} = {json.dumps(value)}" for key, value in spec.options.items())]) + "\n"
