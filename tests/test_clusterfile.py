@@ -14,6 +14,8 @@ from standfast.errors import ClusterFileError
 from standfast.model.cluster import (
     Cluster,
     DiskSpec,
+    FenceWhen,
+    FencingSpec,
     MemberSpec,
     Policy,
     QueueManagerSpec,
@@ -345,3 +347,14 @@ def test_an_even_number_of_members_founds_no_cluster_but_may_be_passed_through()
 @pytest.mark.parametrize("edition", ["-1", '"3"'])
 def test_an_edition_that_nobody_wrote_is_refused(edition):
     assert ("cluster", "edition") in faults(TEXT.replace("[cluster]\n", f"[cluster]\nedition = {edition}\n"))
+
+
+def test_what_is_written_of_fencing_is_read_as_the_same():
+    fencing = FencingSpec(
+        command=("/usr/sbin/fence_ipmilan", "-v"),
+        when=FenceWhen.ALWAYS,
+        options={"lanplus": 1, "username": "x"},
+        members={"a": {"ip": "10.0.9.1"}, "b": {"ip": "10.0.9.2"}},
+    )
+    cluster = structs.replace(CLUSTER, fencing=fencing)
+    assert read(written(cluster).encode()).cluster == cluster

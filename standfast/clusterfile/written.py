@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from standfast.model.cluster import Cluster, EndpointSpec, QueueManagerSpec
+from standfast.model.cluster import Cluster, EndpointSpec, FencingSpec, QueueManagerSpec
 from standfast.model.sinks import SinkSpec
 from standfast.model.timing import PROFILES, Timing
 
@@ -29,6 +29,7 @@ def written(cluster: Cluster) -> str:
             for name in ("policy", "store", "disk", "aws")
             if (keys := [*_keys(getattr(cluster, name))])
         ),
+        *_fencing(cluster.fencing),
         *(["[[member]]", *_keys(member)] for member in cluster.members),
         *([*_queue_manager(qm)] for qm in cluster.queue_managers),
         *([*_sink(sink)] for sink in cluster.sinks),
@@ -42,6 +43,15 @@ def _timing(timing: Timing) -> Iterator[str]:
             yield f"profile = {toml(name)}"
             return
     yield from (f"{key} = {value}" for key, value in msgspec.structs.asdict(timing).items())
+
+
+def _fencing(spec: FencingSpec) -> Iterator[list[str]]:
+    if spec.command:
+        yield ["[fencing]", *_keys(spec)]
+        if spec.options:
+            yield ["[fencing.options]", *(f"{_key(key)} = {toml(value)}" for key, value in spec.options.items())]
+        for name, options in spec.members.items():
+            yield [f"[fencing.members.{name}]", *(f"{_key(key)} = {toml(value)}" for key, value in options.items())]
 
 
 def _queue_manager(qm: QueueManagerSpec) -> Iterator[str]:
