@@ -1,8 +1,9 @@
 """One cut that comes and goes, and nothing else: whatever its rhythm, nothing may flap with it.
 
-Bounds, from its beginning to its end: a queue manager changes its owner once at most; a member is evicted a few times
-at most, for it is held back the longer the oftener it went; of each link a few events are told at most, and a few more
-for each time that it may have been quiet.
+Bounds, from its beginning to its end: a queue manager changes its owner once at most, and twice more for each time that
+members who are held back longest may have come and gone again; a member is evicted a few times at most, for it is held
+back the longer the oftener it went; of each link a few events are told at most, and a few more for each time that it may
+have been quiet.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from enum import StrEnum
 from standfast.model.cluster import Role
 from standfast.model.events import EventKind
 from standfast.quorum.arbiter import Grounds
+from standfast.quorum.hold import LONGEST_TERMS
 from standfast.quorum.link_news import QUIET_TERMS
 from standfast.sim.faults import Faults
 from standfast.sim.world import NS_PER_S, Broken
@@ -95,13 +97,14 @@ class Flicker:
     def judge(self) -> None:
         """Now, at its end; raises Broken."""
         view = self._faults.around.store.view
+        returns = (self._world.now_ns - self._began_ns) // (LONGEST_TERMS * self._faults.term_ns)
         for qm, epoch in self._epochs.items():
             changes = view.assignments[qm].record.epoch - epoch
-            if changes > 1:
+            if changes > 1 + 2 * returns:
                 raise Broken("nothing flaps", f"{qm} changed its owner {changes} times")
         for name, incarnation in self._incarnations.items():
             times = view.members[name].record.incarnation - incarnation
-            if times > MOST_EVICTIONS:
+            if times > MOST_EVICTIONS + returns:
                 raise Broken("nothing flaps", f"{name} was taken back {times} times")
         if self._short and self._since(f"told to go: {Grounds.TORN}"):
             raise Broken("nothing flaps", "a member went for a link that was never lost for a term")
