@@ -2,8 +2,8 @@
 
 Bounds, from its beginning to its end: a queue manager changes its owner once at most, and twice more for each time that
 members who are held back longest may have come and gone again; a member is evicted a few times at most, for it is held
-back the longer the oftener it went; of each link a few events are told at most, and a few more for each time that it may
-have been quiet.
+back the longer the oftener it went; of each link a few events are told at most, and a few more for each time that it
+may have been quiet.
 """
 
 from collections import Counter
