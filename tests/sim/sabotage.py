@@ -178,8 +178,8 @@ SABOTAGES = (
             ),
             Edit(
                 "quorum/keeper.py",
-                "a.phase in (Phase.STARTING, Phase.RUNNING) and s.now_ns",
-                "a.phase in (Phase.ASSIGNED, Phase.STARTING, Phase.RUNNING) and s.now_ns",
+                "elif a.phase in (Phase.STARTING, Phase.RUNNING):",
+                "elif a.phase in (Phase.ASSIGNED, Phase.STARTING, Phase.RUNNING):",
             ),
         ),
         why_pair="one change that takes two lines",

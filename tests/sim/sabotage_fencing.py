@@ -5,12 +5,18 @@ from tests.sim.sabotage import Edit, Sabotage
 OF_FENCING = (
     Sabotage(
         "nobody is fenced before a start",
-        (Edit("quorum/fencing.py", "if n in spec.members and at_large(", "if False and at_large("),),
+        (Edit("quorum/fencing.py", "if n in known and at_large(", "if False and at_large("),),
         about="fencing",
     ),
     Sabotage(
         "a fencing that failed counts as done",
-        (Edit("quorum/fencing.py", "        if given.done:\n", "        if True:\n"),),
+        (
+            Edit(
+                "quorum/fencing.py",
+                "        if given.done:\n            self._done",
+                "        if True:\n            self._done",
+            ),
+        ),
         about="fencing",
     ),
     Sabotage(
