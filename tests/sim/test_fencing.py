@@ -1,5 +1,6 @@
 """Where a machine that died may still write, nothing starts before it was switched off: in the simulator."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tests.sim.sabotage import Sabotage, hunt
 from tests.sim.sabotage_fencing import OF_FENCING
 
 SEEDS = 60
+QUICK = {"nobody is fenced before a start", "a lapsed lease counts as the word of the former owner"}
+HUNTED = [s for s in OF_FENCING if s.name in QUICK or os.environ.get("STANDFAST_HUNT") == "all"]
 
 
 def test_promises_hold_where_machines_are_fenced_and_every_outcome_is_exercised():
@@ -25,7 +28,7 @@ def test_promises_hold_where_machines_are_fenced_and_every_outcome_is_exercised(
     assert coverage["event: fencing_failed"]
 
 
-@pytest.mark.parametrize("sabotage", OF_FENCING, ids=lambda s: s.name)
+@pytest.mark.parametrize("sabotage", HUNTED, ids=lambda s: s.name)
 def test_a_planted_bug_is_found(sabotage: Sabotage, tmp_path: Path):
     find = hunt(tmp_path, sabotage, SEEDS)
     assert find is not None
