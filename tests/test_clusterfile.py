@@ -349,12 +349,12 @@ def test_an_edition_that_nobody_wrote_is_refused(edition):
     assert ("cluster", "edition") in faults(TEXT.replace("[cluster]\n", f"[cluster]\nedition = {edition}\n"))
 
 
-def test_what_is_written_of_fencing_is_read_as_the_same():
+def test_what_is_written_of_fencing_and_of_an_etcd_outside_is_read_as_the_same():
     fencing = FencingSpec(
         command=("/usr/sbin/fence_ipmilan", "-v"),
         when=FenceWhen.ALWAYS,
         options={"lanplus": 1, "username": "x"},
         members={"a": {"ip": "10.0.9.1"}, "b": {"ip": "10.0.9.2"}},
     )
-    cluster = structs.replace(CLUSTER, fencing=fencing)
+    cluster = structs.replace(CLUSTER, fencing=fencing, store=StoreSpec(endpoints=("https://10.0.0.9:2379",)))
     assert read(written(cluster).encode()).cluster == cluster

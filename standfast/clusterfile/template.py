@@ -257,7 +257,7 @@ def _keys(spec: Struct, *, explain: bool = True) -> Iterator[str]:
     explained = EXPLAINED[type(spec)]
     for field in msgspec.structs.fields(spec):
         value = getattr(spec, field.name)
-        if isinstance(value, Struct | dict) or field.name == TABLES:
+        if isinstance(value, Struct | dict) or (isinstance(spec, QueueManagerSpec) and field.name == TABLES):
             continue
         if explain:
             yield from _comment(explained[field.name])

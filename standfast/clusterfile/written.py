@@ -16,7 +16,7 @@ from standfast.model.sinks import SinkSpec
 from standfast.model.timing import PROFILES, Timing
 
 TABLES = "endpoints"
-"""A list of tables, written after the keys."""
+"""Of a queue manager: a list of tables, written after the keys."""
 
 
 def written(cluster: Cluster) -> str:
@@ -84,7 +84,7 @@ def _sink(sink: SinkSpec) -> Iterator[str]:
 def _keys(spec: Struct) -> Iterator[str]:
     for field in msgspec.structs.fields(spec):
         value = getattr(spec, field.name)
-        if isinstance(value, Struct | dict) or field.name == TABLES:
+        if isinstance(value, Struct | dict) or (isinstance(spec, QueueManagerSpec) and field.name == TABLES):
             continue
         if field.required or value != field.default:
             yield f"{field.name} = {toml(value)}"

@@ -36,11 +36,19 @@ OUT_OF_REACH = frozenset(
         EventKind.WATCHDOG_RESET,
         EventKind.COPY_OUTDATED,
         EventKind.COPY_CURRENT,
+        EventKind.ORDER_GIVEN,
+        EventKind.LOGIN_REFUSED,
+        EventKind.ENDPOINT_HELD,
+        EventKind.ENDPOINT_CONTESTED,
+        EventKind.ENDPOINT_FAILED,
+        EventKind.INSTANCE_ENDING,
+        EventKind.INSTANCE_UNHEALTHY,
     }
 )
 """A process that outlives SIGKILL: against the assumption under which the lease's end is promised. A restore: no member
 runs while it is done. The watchdog: a device of the machine, which these machines have not.
-How the shared disk does: the matter of its link. Copies of replicated data: runs of their own, see replicas.py."""
+How the shared disk does: the matter of its link. Operators, clients and clouds: what is beside the core. Copies of
+replicated data: runs of their own, see replicas.py."""
 BEYOND_THREE = frozenset({Rung.MAJORITY, Rung.CIRCLE})
 """Rungs that never decide a lost link of three members: of those who hear a majority all circles are equally large."""
 ASKED_WRONGLY = frozenset(

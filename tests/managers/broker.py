@@ -76,7 +76,7 @@ def ocf_options(_: Place) -> dict[str, object]:
             "binfile": nats_server(),
             "cmdline_options": "--name {name} -a {address} -p {port} -js -sd {data_dir}",
             "logfile": "{run_dir}/output",
-            "monitor_hook": shlex.join((*ASK_NATS, "5")),
+            "monitor_hook": shlex.join((*ASK_NATS, "2")),
         },
         "monitor_every_s": 0.1,
     }
@@ -180,9 +180,9 @@ class Broker:
         """Its processes, without the minder."""
         return tree([self.process.pid])[1 if self._tended else 0 :] + (self._outside.pids() if self._outside else [])
 
-    async def ready(self) -> float:
+    async def ready(self, patience_s: float = 10.0) -> float:
         """Poll as the member does; the seconds it took. AssertionError when it ends first, NotReady at the timeout."""
-        began, timeout_s = time.monotonic(), within_s(self.driver, 10.0)
+        began, timeout_s = time.monotonic(), within_s(self.driver, patience_s)
         while True:
             try:
                 await self.driver.ready(self.place, 1.0)

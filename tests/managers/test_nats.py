@@ -37,7 +37,7 @@ async def test_a_server_without_jetstream_is_not_ready(tmp_path: Path) -> None:
 
     async with started(WithoutJetStream(), place) as broker:
         with pytest.raises(NotReady):
-            await broker.ready(timeout_s=0.5)
+            await broker.ready(0.5)
         assert broker.process.returncode is None
 
 

@@ -41,7 +41,9 @@ class AwayStore:
 async def test_followers_hear_what_a_member_tells_while_the_store_is_away() -> None:
     journal = Journal("a")
     ledger = Ledger(AwayStore(), "a")  # type: ignore[arg-type]
-    handler = MemberHandler(CLUSTER, None, ledger, journal, None, restart=None, configuring=None)  # type: ignore[arg-type]
+    handler = MemberHandler(
+        CLUSTER, None, ledger, journal, None, restart=None, configuring=None, alerting=None, replication=None
+    )  # type: ignore[arg-type]
     lines = handler.events(Events(follow=True), ACTOR)
     heard: asyncio.Task[EventLine] = asyncio.ensure_future(anext(lines))
     await asyncio.sleep(0)  # it waits now

@@ -9,6 +9,7 @@ import pytest
 from standfast.model.timing import PROFILES
 from standfast.sim.coverage import RARE, missed
 from standfast.sim.run import simulate
+from standfast.sim.themes import THEMES
 from standfast.sim.transcript import text_of
 
 CHUNK = 25
@@ -29,9 +30,11 @@ def test_every_promise_holds_with_more_members(members: int, first: int):
 
 def test_a_campaign_exercises_every_rule():
     coverage: Counter[str] = Counter()
-    for members, seeds in ((3, 100), (5, 25)):
-        for seed in range(1000, 1000 + seeds):
-            coverage += simulate(seed, members, 1.0, PROFILES["fast"]).coverage
+    for about, seeds in (*((theme, 12) for theme in THEMES), ("override", 20), ("", 40)):
+        for seed in range(2000, 2000 + seeds):
+            coverage += simulate(seed, 3, 1.0, PROFILES["fast"], about=about).coverage
+    for seed in range(1000, 1016):
+        coverage += simulate(seed, 5, 1.0, PROFILES["fast"]).coverage
     assert {*missed(coverage)} <= RARE
 
 

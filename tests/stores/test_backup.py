@@ -34,7 +34,7 @@ from tests.stores.etcds import Etcds
 
 NOW = datetime(2026, 11, 22, 16, 40, tzinfo=UTC)
 MEMBERS = tuple(
-    MemberSpec(name=name, role=Role.WITNESS if name == "w" else Role.DATA, addresses=(f"127.0.92.{number}",))
+    MemberSpec(name=name, role=Role.WITNESS if name == "w" else Role.DATA, addresses=(f"127.0.97.{number}",))
     for number, name in enumerate("abw", 10)
 )
 QMS = ("orders", "bills", "given-up")
