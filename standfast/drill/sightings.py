@@ -74,19 +74,27 @@ class Sightings:
 
     def _main(self, run_dir: RunDir) -> int | None:
         launches = (record for record in run_dir.launches() if record.qm == self._qm)
-        return next((r.main.pid for r in launches if r.main.alive() and not _still_claims(r.main.pid, run_dir)), None)
+        return next((r.main.pid for r in launches if r.main.alive() and _runs(r.main.pid, run_dir)), None)
 
 
-def _still_claims(pid: int, run_dir: RunDir) -> bool:
-    """Whether it is the warden's child that still waits for its storage: no other program yet, and no lock held."""
-    watch = run_dir.warden()
-    if watch is None or _command(pid) != _command(watch.warden.pid):
-        return False
+def _runs(pid: int, run_dir: RunDir) -> bool:
+    """Whether it runs a program of its own.
+
+    Not yet, when it is the warden's child that still waits for its storage: the warden's program, and no lock held. No
+    more, when the kernel has closed its files, and so let go of its lock: it was killed, and executes nothing.
+    """
     try:
         held = [entry.read_bytes() for entry in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    except FileNotFoundError:
+        return True  # one of them was closed meanwhile
     except OSError:
         return False
-    return not any(b"\nlock:" in entry for entry in held)
+    if not held:
+        return False
+    watch = run_dir.warden()
+    if watch is None or _command(pid) != _command(watch.warden.pid):
+        return True
+    return any(b"\nlock:" in entry for entry in held)
 
 
 def _command(pid: int) -> bytes:

@@ -95,7 +95,8 @@ class Node:
             raise MachineError(f"The daemon of node {self.name} (pid {pid}) did not give way within {KILL_S:g} s.")
         until = time.monotonic() + KILL_S
         lock = self._run_dir.path / DAEMON_LOCK
-        while (successor := int(lock.read_text(encoding="ascii") or 0)) == pid:
+        # While the successor takes the lock the file is empty for a moment.
+        while (successor := int(lock.read_text(encoding="ascii") or 0)) in {0, pid}:
             if time.monotonic() >= until:
                 raise MachineError(f"The successor of node {self.name}'s daemon did not begin within {KILL_S:g} s.")
             time.sleep(processes.POLL_S)

@@ -153,7 +153,23 @@ _PARTS = (
     "queue manager: stop hangs",
 )
 
-RARE = frozenset({"override: two, where nobody could know"})
+RARE = frozenset(
+    {
+        "override: two, where nobody could know",
+        "event: qm_added",
+        "order: not_halted",
+        "order: halted",
+        "order: target_without_hop",
+        "aimed at: ask leave",
+        "moving: hop_lost",
+        "flicker: link",
+        "flicker: split",
+        "lost link decided by: name",
+        "member: removed -> online",
+        "assignment: removed -> unplaced",
+        "voters: 5 -> 4",
+    }
+)
 """What comes about once in some hundred runs: a campaign of thousands must reach it, a test of some dozens need not."""
 
 
