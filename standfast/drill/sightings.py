@@ -84,13 +84,15 @@ def _runs(pid: int, run_dir: RunDir) -> bool:
     more, when the kernel has closed its files, and so let go of its lock: it was killed, and executes nothing.
     """
     try:
-        held = [entry.read_bytes() for entry in Path(f"/proc/{pid}/fdinfo").iterdir()]
-    except FileNotFoundError:
-        return True  # one of them was closed meanwhile
+        entries = list(Path(f"/proc/{pid}/fdinfo").iterdir())
     except OSError:
         return False
-    if not held:
+    if not entries:
         return False
+    try:
+        held = [entry.read_bytes() for entry in entries]
+    except OSError:
+        return True  # one of them was closed meanwhile
     watch = run_dir.warden()
     if watch is None or _command(pid) != _command(watch.warden.pid):
         return True
