@@ -46,6 +46,7 @@ from standfast.member.runtime import Runtime
 from standfast.member.scribe import Scribe
 from standfast.member.settings_cache import SettingsCache
 from standfast.member.shared_disk import Give, SharedDisk
+from standfast.member.stamps import Stamps
 from standfast.member.statedir import StateDir
 from standfast.member.storehouse import Storehouse
 from standfast.member.successor import await_turn
@@ -170,6 +171,7 @@ class Daemon:
         fitness = Fitness(
             *where, hindrance=lambda: watchdog.trouble or away.trouble, told=journal.told, copy=replication.trouble
         )
+        fitness.stamps = Stamps(core, runtime.give, attendant.kill, journal)
         watchdog.on_trouble, away = fitness.look_again, self._instance(runtime, reporter, journal, fitness)
         replication.changed, store.drained = fitness.look_again, lambda: core.view.orders.record.drained
         followers = Followers(lambda: core.view, (board, links, store), cache, disk=lambda: runtime.disk)

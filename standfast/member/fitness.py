@@ -14,6 +14,7 @@ from standfast.errors import StandfastError
 from standfast.managers.registry import driver
 from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
+from standfast.member.stamps import Stamps
 from standfast.model.cluster import Cluster, QueueManagerSpec
 from standfast.model.events import Event, EventKind
 from standfast.model.view import View
@@ -55,6 +56,8 @@ class Fitness:
         self._hindrance = hindrance
         self._told = told
         self._copy = copy
+        self.stamps: Stamps | None = None
+        """Hears who claimed each directory last."""
         self._unready: set[str] = set()
         self._stirred = asyncio.Event()
         self._unfit: tuple[str, ...] = (ALL,)
@@ -91,7 +94,8 @@ class Fitness:
         return [kept.record for kept in view.specs.values()]
 
     async def _fit(self, prober: Prober, spec: QueueManagerSpec) -> bool:
-        trouble = await self._program_trouble(spec) or await self._storage_trouble(prober, spec)
+        storage = await self._storage_trouble(prober, spec)  # first: a missing program must not hide a rival
+        trouble = await self._program_trouble(spec) or storage
         self._reporter.notice(NoticeKind.STORAGE_UNREADY, spec.name, trouble)
         if trouble and spec.name not in self._unready:
             self._unready.add(spec.name)
@@ -127,10 +131,13 @@ class Fitness:
     async def _storage_trouble(self, prober: Prober, spec: QueueManagerSpec) -> str:
         if spec.storage.replicated:  # mounted by who starts it, and nowhere else
             return self._copy(spec.name)
+        runs = self.stamps is not None and self.stamps.matter(spec.name)
         try:
-            probe = await prober.probe(spec.storage.path, mount=spec.storage.mount)
+            probe = await prober.probe(spec.storage.path, mount=spec.storage.mount, fresh=runs)
         except OSError as error:  # no child could be started
             return f"{ProbeState.ERROR}: {error.strerror}"
+        if self.stamps is not None and probe.stamp is not None:
+            self.stamps.seen(spec.name, probe.stamp)
         if probe.state is ProbeState.OK:
             return ""
         return f"{probe.state}: {probe.detail or spec.storage.path}"

@@ -229,7 +229,7 @@ def situation(report: StatusReport) -> Situation:
             for name, member in up.items()
             if member.role is Role.DATA
             and name not in report.orders.drained
-            and name not in qm.failed_on
+            and name not in {*qm.failed_on, *qm.outdated}
             and not {qm.name, ALL} & set(member.unfit)
         )
         for qm in report.queue_managers

@@ -83,7 +83,7 @@ FIELDS: dict[str, Field] = {
     "reason": Field(_T, "a short word, or the operator's own words"),
     "records": Field(_N, "how many records"),
     "required": Field(_Y, "whether the member runs nothing without it"),
-    "rival": Field(_T, "hardware address of the machine that claims it"),
+    "rival": Field(_T, "who claims it, too: a hardware address, or a member"),
     "seen_by": Field(_T, "the member at the other end of the link"),
     "settle_ms": Field(_N, "how long its links have to hold, in milliseconds"),
     "since": Field(_T, "wall clock, ISO 8601"),
@@ -183,6 +183,7 @@ CARRIED: dict[EventKind, Carried] = {
     EventKind.FENCING_FAILED: _carries(73, "former epoch owner detail"),
     EventKind.INSTANCE_ENDING: _carries(74, "why", "when"),
     EventKind.INSTANCE_UNHEALTHY: _carries(75, "why detail"),
+    EventKind.STORAGE_CONTESTED: _carries(76, "epoch owner code rival detail"),
 }
 
 _HOLDS: dict[FieldType, tuple[type, ...]] = {_T: (str,), _N: (int,), _F: (int, float), _Y: (bool,)}

@@ -64,6 +64,7 @@ class EventKind(StrEnum):
     MEMBER_FENCED = "member_fenced"
     FENCING_FAILED = "fencing_failed"
     QM_STOP_STUCK = "qm_stop_stuck"
+    STORAGE_CONTESTED = "storage_contested"
     COPY_OUTDATED = "copy_outdated"
     COPY_CURRENT = "copy_current"
     ENDPOINT_HELD = "endpoint_held"

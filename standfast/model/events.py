@@ -193,6 +193,12 @@ CATALOGUE: dict[EventKind, Entry] = {
         "Mend its links; it then joins by itself. docs/arbitration.md says how long it waits.",
         stored=False,
     ),
+    EventKind.STORAGE_CONTESTED: _entry(
+        _C,
+        "The storage of a queue manager that ran here names a later owner, or another one: it was killed at once.",
+        "See `rival` and `detail`: make sure that nothing else uses that directory, then see docs/storage.md.",
+        stored=False,
+    ),
     EventKind.QM_STOP_STUCK: _entry(
         _C,
         "A queue manager could not be killed within its budget.",

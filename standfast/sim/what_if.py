@@ -314,7 +314,7 @@ class Play:
             members=tuple(self._actors),
             up=frozenset(n for n in leased if n in view.members and view.members[n].record.state is MemberState.ONLINE),
             able={
-                qm: frozenset(c.name for c in able if qm not in c.unfit and c.name not in kept.record.failed_on)
+                qm: frozenset(c.name for c in able if c.takes(kept.record) and c.name not in kept.record.failed_on)
                 for qm, kept in view.assignments.items()
             },
             owners={qm: kept.record.owner for qm, kept in view.assignments.items() if kept.record.owner},

@@ -188,18 +188,23 @@ def _stamp(directory: Path, wanted: Claim) -> None:
     last = epoch_file.read(directory)
     mine = Stamp(wanted.cluster, wanted.qm, wanted.epoch, wanted.member, wanted.incarnation)
     if last is not None:
-        detail = f"({directory / EPOCH_FILE}: {last}; wanted: {mine})"
-        if (last.cluster, last.qm) != (mine.cluster, mine.qm):
-            raise LaunchRefused(LaunchRefusal.FOREIGN, detail)
-        if last.epoch > mine.epoch:
-            raise LaunchRefused(LaunchRefusal.EPOCH_LARGER, detail)
-        if last.epoch == mine.epoch:
-            # A member that ran by an override joins anew when a majority is back, and keeps its epoch.
-            if last.member != mine.member or last.incarnation > mine.incarnation:
-                raise LaunchRefused(LaunchRefusal.EPOCH_TAKEN, detail)
-            if last.incarnation == mine.incarnation:
-                return  # a restart in place
+        refusal = contested(last, mine)
+        if refusal is not None:
+            raise LaunchRefused(refusal, f"({directory / EPOCH_FILE}: {last}; wanted: {mine})")
+        if last._replace(written="") == mine:
+            return  # a restart in place
     epoch_file.write(directory, mine)
 
 
-__all__ = ["LOCK_FILE", "Claim", "claim", "grave_fault", "is_mounted"]
+def contested(last: Stamp, mine: Stamp) -> LaunchRefusal | None:
+    """Why a directory that was claimed by `last` can not be claimed, or kept, by `mine`; None when it can."""
+    if (last.cluster, last.qm) != (mine.cluster, mine.qm):
+        return LaunchRefusal.FOREIGN
+    if last.epoch > mine.epoch:
+        return LaunchRefusal.EPOCH_LARGER
+    # A member that ran by an override joins anew when a majority is back, and keeps its epoch.
+    later = last.member != mine.member or last.incarnation > mine.incarnation
+    return LaunchRefusal.EPOCH_TAKEN if last.epoch == mine.epoch and later else None
+
+
+__all__ = ["LOCK_FILE", "Claim", "claim", "contested", "grave_fault", "is_mounted"]

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from standfast.disposable import Disposable
+from standfast.storage.epoch_file import Stamp
 
 PROBE_TIMEOUT_S = 2.0
 """Longest time for one probe: a healthy NFS server answers in milliseconds, a busy one in tenths of a second."""
@@ -45,16 +46,14 @@ class Probe(Struct, frozen=True, kw_only=True):
     Attributes:
         state: see ProbeState.
         free_bytes: free for this user; None when unknown.
-        epoch: under which the directory was claimed last; None when never, or unknown.
-        member: that claimed it last; empty likewise.
+        stamp: of the last claim of the directory; None when there was none, or it is unknown.
         took_ms: how long the answer took.
         detail: what exactly was found, for people.
     """
 
     state: ProbeState
     free_bytes: int | None = None
-    epoch: int | None = None
-    member: str = ""
+    stamp: Stamp | None = None
     took_ms: float = 0.0
     detail: str = ""
 
@@ -69,10 +68,10 @@ class _Child(Disposable):
     def __init__(self, interpreter: Sequence[str]) -> None:
         super().__init__("standfast.storage.probe_child", interpreter)
 
-    async def ask(self, path: str, *, mount: bool) -> Probe:
+    async def ask(self, path: str, *, mount: bool, fresh: bool) -> Probe:
         """Its answer; raises OSError when it has died."""
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self.socket, _encode({"path": path, "mount": mount}))
+        await loop.sock_sendall(self.socket, _encode({"path": path, "mount": mount, "fresh": fresh}))
         packet = await loop.sock_recv(self.socket, _ANSWER_BYTES)
         if not packet:
             raise ConnectionResetError("the probing child has died")
@@ -94,19 +93,22 @@ class Prober:
         self._abandoned = [child for child in self._abandoned if not child.ended()]
         return len(self._abandoned)
 
-    async def probe(self, path: str, *, mount: bool) -> Probe:
-        """Look at one directory: whether it can be claimed, how much is free, who claimed it last. Never raises."""
+    async def probe(self, path: str, *, mount: bool, fresh: bool = False) -> Probe:
+        """Look at one directory: whether it can be claimed, how much is free, who claimed it last. Never raises.
+
+        `fresh`: who claimed it is asked of the server, whatever this machine has cached; the directory is written to.
+        """
         began = time.monotonic()
-        found = await self._ask(path, mount=mount)
+        found = await self._ask(path, mount=mount, fresh=fresh)
         return structs.replace(found, took_ms=(time.monotonic() - began) * 1000)
 
-    async def _ask(self, path: str, *, mount: bool) -> Probe:
+    async def _ask(self, path: str, *, mount: bool, fresh: bool) -> Probe:
         if self.abandoned >= MOST_ABANDONED:
             return Probe(state=ProbeState.HUNG, detail=f"{MOST_ABANDONED} earlier probes still hang")
         child = self._idle.pop() if self._idle else _Child(self._interpreter)
         try:
             async with asyncio.timeout(self._timeout_s):
-                found = await child.ask(path, mount=mount)
+                found = await child.ask(path, mount=mount, fresh=fresh)
         except TimeoutError:
             self._leave(child)
             return Probe(state=ProbeState.HUNG, detail=f"no answer within {self._timeout_s} s")

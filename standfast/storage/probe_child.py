@@ -2,7 +2,7 @@
 
 It may hang for ever in any call on a dead mount; nobody waits for it then. Standard library only.
 
-Asked: {"path", "mount"}; answers: {"state", "free_bytes", "epoch", "member", "detail"} (see `probe.Probe`).
+Asked: {"path", "mount", "fresh"}; answers: {"state", "free_bytes", "stamp", "detail"} (see `probe.Probe`).
 """
 
 import errno
@@ -33,8 +33,8 @@ _ERRNO = {
 }
 
 
-def look(path: Path, *, mount: bool) -> dict[str, Any]:
-    """Everything about one directory; never raises for what a file system may answer."""
+def look(path: Path, *, mount: bool, fresh: bool) -> dict[str, Any]:
+    """Everything about one directory, its stamp `fresh` from the server; never raises for what may be answered."""
     try:
         if mount and not is_mounted(path):
             return {"state": "not_mounted"}
@@ -44,13 +44,14 @@ def look(path: Path, *, mount: bool) -> dict[str, Any]:
         if not path.is_dir():
             return _makeable(path)
         _write(path)
+        if fresh:
+            epoch_file.refresh(path)
         stamp = epoch_file.read(path)
     except EpochFileBrokenError as error:
         return {"state": "epoch_broken", "detail": str(error)}
     except OSError as error:
         return {"state": _ERRNO.get(error.errno or 0, "error"), "detail": str(error)}
-    known = {"epoch": stamp.epoch, "member": stamp.member} if stamp else {}
-    return {"state": "ok", "free_bytes": _free(path), **known}
+    return {"state": "ok", "free_bytes": _free(path), "stamp": stamp}
 
 
 def _makeable(path: Path) -> dict[str, Any]:
@@ -84,4 +85,4 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as prober:
         while packet := prober.recv(_REQUEST_BYTES):
             asked = json.loads(packet)
-            prober.send(json.dumps(look(Path(asked["path"]), mount=asked["mount"])).encode())
+            prober.send(json.dumps(look(Path(asked["path"]), mount=asked["mount"], fresh=asked["fresh"])).encode())

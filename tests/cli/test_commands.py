@@ -21,10 +21,10 @@ from standfast.member.control_protocol import (
 )
 from standfast.member.report import situation
 from standfast.model.events import CATALOGUE, EventKind
-from standfast.quorum.can_stop import Situation, can_stop
+from standfast.quorum.can_stop import Cost, Situation, can_stop
 from standfast.quorum.signals import Verdict
 
-from .stand_in import NOW_MS, status_report
+from .stand_in import NOW_MS, qm_report, status_report
 
 
 def line(revision: int, kind: str, subject: str, **fields) -> EventLine:
@@ -126,6 +126,10 @@ FIVE = Situation(members=tuple("abcvw"), up=frozenset("abcvw"), able={"q": froze
 LONELY = Situation(members=tuple("abw"), up=frozenset("ab"), able={"q": frozenset("ab")})
 
 
+STALE = situation(status_report(queue_managers=(qm_report("orders", outdated=("b",)),)))
+"""Only a, which runs it, has all of its data."""
+
+
 @pytest.mark.parametrize(
     ("seen", "more", "code"),
     [(HEALTHY, [], 0), (HEALTHY, ["--one-more"], 12), (FIVE, ["--one-more"], 0), (LONELY, [], 12)],
@@ -141,6 +145,11 @@ def test_can_stop_answers_with_its_exit_code(terminal, seen, more, code):
     assert document["safety"]["survives_one_more"] is safety.survives_one_more
     assert terminal("can-stop", "b", *more).exit_code == code
     assert terminal.member.asked[-1] == CanStop("b")
+
+
+def test_who_has_the_only_current_copy_must_not_be_stopped_and_who_has_the_outdated_one_may():
+    costs = {name: [reason.cost for reason in can_stop(STALE, name).reasons] for name in "ab"}
+    assert costs == {"a": [Cost.NOWHERE_TO_RUN], "b": []}
 
 
 # ---------------------------------------------------------------- events

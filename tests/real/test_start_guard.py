@@ -1,11 +1,13 @@
 """A start that must not be, for real: what the storage refuses, and a broker that can not start anywhere."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +85,12 @@ def failures(told: list[EventLine]) -> list[tuple[object, object]]:
     return [(line.fields["owner"], line.fields["code"]) for line in told if line.kind == EventKind.QM_FAILED]
 
 
+def locally_told(cluster: Running, member: str) -> list[dict[str, Any]]:
+    """What this member knows of events, also those that no other one could see."""
+    asked = standfast("events", "--json", "--socket", cluster.lab.nodes[member].socket)
+    return [json.loads(line) for line in asked.stdout.splitlines()]
+
+
 async def test_a_storage_that_another_process_holds_is_not_started_on_until_it_lets_go(
     cluster: Running, owner: str
 ) -> None:
@@ -106,18 +114,19 @@ async def test_a_storage_that_another_process_holds_is_not_started_on_until_it_l
     await cluster.queue_manager()
 
 
-async def test_a_larger_epoch_in_the_storage_is_refused_everywhere_and_a_move_starts_it_after_the_repair(
+async def test_a_larger_epoch_in_the_storage_ends_the_owner_is_refused_everywhere_and_is_repaired_by_a_move(
     cluster: Running, owner: str
 ) -> None:
     stamp = epoch_file.read(storage(cluster))
     assert stamp is not None
-    epoch_file.write(storage(cluster), stamp._replace(epoch=stamp.epoch + 1000))
     async with cluster.telling() as told:
-        kill(cluster, owner)
+        epoch_file.write(storage(cluster), stamp._replace(epoch=stamp.epoch + 1000, member="rival"))
         report = await cluster.lab.until(lambda r: any(q.phase is Phase.GIVEN_UP for q in r.queue_managers))
     found = next(q for q in report.queue_managers if q.name == QM)
     assert (set(found.failed_on), found.owner) == ({"a", "b"}, None)
-    assert {code for _, code in failures(told)} == {"signal_9", LaunchRefusal.EPOCH_LARGER}
+    (contested,) = [line for line in locally_told(cluster, owner) if line["kind"] == EventKind.STORAGE_CONTESTED]
+    assert (contested["subject"], contested["fields"]["rival"]) == (QM, "rival")
+    assert {code for _, code in failures(told)} == {LaunchRefusal.EPOCH_LARGER}
     released = [line.fields["reason"] for line in told if line.kind == EventKind.QM_RELEASED]
     assert released == [LaunchRefusal.EPOCH_LARGER] * 2
 
