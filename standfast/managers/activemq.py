@@ -237,11 +237,18 @@ def _credentials(place: Place) -> Credentials | None:
     return found
 
 
+def _host(place: Place) -> str:
+    """Where it listens. Java takes 0.0.0.0 for every address of both versions of IP, as far as the machine has both."""
+    if place.everywhere:
+        return "0.0.0.0"
+    return f"[{place.address}]" if ":" in place.address else place.address
+
+
 def _config(place: Place) -> str:
     """The broker's configuration. ActiveMQ wants the parts of a broker in the order of the alphabet."""
     options, credentials = read_options(place.options, ActiveMqOptions), _credentials(place)
     data = place.data_dir / _DATA
-    connectors = {"clients": f"auto+nio://{place.address}:{place.port}", **options.connectors}
+    connectors = {"clients": f"auto+nio://{_host(place)}:{place.port}", **options.connectors}
     login = ""
     if credentials is not None:
         login = f"""

@@ -39,6 +39,7 @@ from standfast.managers.asking import ask
 from standfast.managers.options import option_problems, read_options
 from standfast.managers.tended import (
     filled,
+    one_address_remarks,
     own_disk_problems,
     placeholder_problems,
     require_port,
@@ -131,8 +132,9 @@ class Command:
         return found[0]
 
     async def examine(self, place: Place) -> list[Remark]:
-        """Whether its user can be become."""
-        return await user_remarks(read_options(place.options, CommandOptions).run_as)
+        """Whether its user can be become, and clients reach it."""
+        options = read_options(place.options, CommandOptions)
+        return await user_remarks(options.run_as) + one_address_remarks("start", options.start, place)
 
 
 def _command(option: str, words: Words, place: Place) -> Words:

@@ -49,6 +49,7 @@ _STANDBY = (
     "a standby becomes active by MQ's own locks, without a lease: two members could run it, or one that was told to go."
 )
 _REFUSED = {"multi_instance": _STANDBY, "standby": _STANDBY, "permit_standby": _STANDBY}
+_ONE_ADDRESS = re.compile(r"\bDEF\w*\s+LISTENER\b[^;]*?\bIPADDR\s*\(\s*'?\s*([^\s')]+)", re.IGNORECASE)
 _WAITS_SHARE, _IMMEDIATE_SHARE, _PREEMPTIVE_SHARE = 0.3, 0.6, 0.3
 """Shares of the time for a stop; the first takes from the second. The rest belongs to SIGKILL."""
 _DEADLINE_S = 10.0
@@ -126,6 +127,9 @@ class IbmMq:
             elif plain := _PLAIN_PASSWORD.search(answer.output):
                 text = f"{options.mqsc} holds a password ({plain[1]}): write {{secret:NAME}}, and one is made for you."
                 found.append(Remark(text))
+            elif place.everywhere and (bound := _ONE_ADDRESS.search(answer.output)):
+                text = f"{options.mqsc} has a listener on {bound[1]} alone, and clients come by a virtual IP"
+                found.append(Remark(f"{text}: leave IPADDR out."))
         return found
 
 
@@ -134,7 +138,7 @@ def _child(action: str, options: IbmMqOptions, place: Place) -> tuple[str, ...]:
         "qm": options.queue_manager or place.name,
         "installation": options.installation,
         "data_dir": str(place.data_dir),
-        "address": place.address,
+        "address": "" if place.everywhere else place.address,
         "port": place.port,
         "create": options.create,
         "mqsc": options.mqsc,

@@ -82,7 +82,7 @@ class Mq:
         return 0
 
     def _require_port(self) -> None:
-        """A queue manager whose listener finds its port taken would run on without it."""
+        """A queue manager whose listener finds its port taken would run on without it. No address: all of them."""
         with socket.socket(socket.AF_INET6 if ":" in self._address else socket.AF_INET) as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

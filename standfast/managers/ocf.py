@@ -31,7 +31,7 @@ from msgspec import Meta, Struct
 from standfast.errors import MachineError
 from standfast.managers.ocf_agent import CODES, SERVES, STARTED, STOPPED, agents_below, described, known
 from standfast.managers.options import option_problems, read_options
-from standfast.managers.tended import filled, last_answer, placeholder_problems, require_port
+from standfast.managers.tended import filled, last_answer, one_address_remarks, placeholder_problems, require_port
 from standfast.ports import Durability, Launch, NotReady, Place, Remark, StopStage, Tended
 
 _EVERY_S = 10.0
@@ -121,6 +121,8 @@ class Ocf:
             for parameter in description.parameters
             if parameter.required and parameter.name not in options.parameters
         ]
+        for name, value in options.parameters.items():
+            found += one_address_remarks(f"parameters.{name}", [str(value)], place)
         for action, given_s in (("start", place.start_timeout_s), ("stop", place.stop_timeout_s)):
             advised_s = description.timeouts_s.get(action, 0.0)
             if given_s < advised_s:

@@ -44,6 +44,14 @@ def placeholder_problems(option: str, words: Sequence[str]) -> list[str]:
     return found
 
 
+def one_address_remarks(option: str, words: Sequence[str], place: Place) -> list[Remark]:
+    """Whether it may listen on this member's address alone, while clients come by another one."""
+    if place.everywhere and any("address" in _PLACEHOLDER.findall(word) for word in words):
+        text = "{address} is this member's own, and clients come by a virtual IP: have it listen on 0.0.0.0 or ::."
+        return [Remark(f"option {option!r}: {text}", severe=False)]
+    return []
+
+
 def own_disk_problems(option: str, words: Sequence[str], place: Place) -> list[str]:
     """A sentence when the program lies on the queue manager's storage: looking for it there could hang the daemon."""
     if words and Path(filled(words[:1], place)[0]).is_relative_to(place.data_dir):

@@ -31,6 +31,13 @@ def test_commands_that_can_not_work_are_told_with_the_reason(
     assert named in problem
 
 
+async def test_words_that_name_one_address_are_remarked_when_clients_come_by_another(tmp_path: Path) -> None:
+    for words, remarks in ((["true", "{address}"], [False]), (["true", "0.0.0.0:{port}"], [])):
+        place = place_in(tmp_path, start=words)
+        assert await Command().examine(place) == []
+        assert [one.severe for one in await Command().examine(structs.replace(place, everywhere=True))] == remarks
+
+
 def test_braces_that_are_no_placeholders_are_left_alone(tmp_path: Path) -> None:
     words = ["/bin/sh", "-c", 'echo "${name} {}" {"port": 1} {port}']
     place = place_in(tmp_path, start=words)

@@ -12,6 +12,13 @@ from standfast.ports import Durability, NotReady, QueueManager
 from tests.managers.broker import ADDRESS, KINDS, TRIED, fitted, place_for, place_in, started, within_s
 from tests.managers.witness import WITNESSES
 
+OTHER_ADDRESS = "127.0.42.2"
+TOLD_WHERE = {
+    "command": "its words say it; `examine` says which do not",
+    "ocf": "its parameters say it",
+    "systemd": "its unit says it",
+    "ibmmq": "MQ's listener takes every address unless it is told another; its stand-in takes one",
+}
 MESSAGES = [b"message %d" % number for number in range(20)]
 
 
@@ -55,14 +62,18 @@ async def test_is_not_ready_while_it_is_frozen(manager: QueueManager, tmp_path: 
 async def test_data_are_intact_after_what_its_durability_promises_to_survive(
     every: QueueManager, tmp_path: Path
 ) -> None:
+    """And it listens on every address when it must: the second time it is told to, and asked by two others."""
     place, witness = place_for(every, tmp_path), WITNESSES[every.kind]
     async with started(every, place) as broker:
         await broker.ready()
         await witness.store(place, MESSAGES)
         await (broker.stop() if every.durability is Durability.NONE else broker.kill())
-    async with started(every, place) as broker:
+    async with started(every, structs.replace(place, everywhere=True)) as broker:
         await broker.ready()
         assert await asyncio.wait_for(witness.stored(place, len(MESSAGES)), 5) == MESSAGES
+        if every.kind not in TOLD_WHERE:
+            for address in (OTHER_ADDRESS, "::1"):
+                await every.ready(structs.replace(place, address=address), 5.0)
 
 
 async def test_starts_again_after_kill_9(manager: QueueManager, tmp_path: Path) -> None:

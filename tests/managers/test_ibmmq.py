@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from standfast.managers.ibmmq_child import (
     EXIT_LOG_ELSEWHERE,
     EXIT_NOT_CONFIGURED,
     EXIT_NOT_KNOWN,
+    EXIT_PORT_TAKEN,
     SECRETS,
     end_leftovers,
     processes_of,
@@ -235,6 +237,22 @@ async def test_a_password_in_plain_words_is_refused(tmp_path: Path) -> None:
     for line, severe in (("LDAPPWD('passw0rd')", [True]), ("LDAPPWD('{secret:x}')", []), ("LDAPPWD(' ')", [])):
         script.write_text(f"ALTER AUTHINFO(LDAP) {line}\n")
         assert [one.severe for one in await MQ.examine(place_for(MQ, tmp_path, mqsc=str(script)))] == severe
+
+
+async def test_a_listener_on_one_address_is_no_way_for_clients_of_a_virtual_ip(tmp_path: Path) -> None:
+    script = tmp_path / "first.mqsc"
+    place = place_for(MQ, tmp_path, mqsc=str(script))
+    for given, remarks in (("PORT(1414)\nIPADDR('10.0.0.1')", 1), ("IPADDR(' ') PORT(1414)", 0), ("PORT(1414)", 0)):
+        script.write_text(f"DEFINE LISTENER(CLIENTS) TRPTYPE(TCP) {given}\n")
+        assert await MQ.examine(place) == []
+        assert len(await MQ.examine(structs.replace(place, everywhere=True))) == remarks, given
+
+
+async def test_a_port_that_is_taken_on_any_address_refuses_the_start_when_it_needs_all(tmp_path: Path) -> None:
+    place = structs.replace(place_for(MQ, tmp_path), everywhere=True)
+    with socket.create_server(("127.0.42.2", place.port)):
+        async with started(MQ, place) as broker:
+            assert await broker.process.wait() == EXIT_PORT_TAKEN
 
 
 def test_a_standby_that_would_start_without_a_lease_can_not_be_had(tmp_path: Path) -> None:
