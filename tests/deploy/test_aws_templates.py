@@ -11,7 +11,10 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from moto.elbv2.models import ELBv2Backend
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+from moto.ec2.models.internet_gateways import InternetGateway
+from moto.ec2.models.route_tables import RouteTable
+from moto.elbv2.models import ELBv2Backend, FakeTargetGroup, elbv2_backends
 
 from standfast.clusterfile import read
 
@@ -32,8 +35,38 @@ def aws(monkeypatch: pytest.MonkeyPatch):
         return create(self, *args, **{**more, "loadbalancer_type": "network"})
 
     monkeypatch.setattr(ELBv2Backend, "create_load_balancer", create_network)
+    for kind, delete in LEFT.items():
+        monkeypatch.setattr(kind, "delete", delete, raising=False)
     with mock_aws():
         yield boto3.client
+
+
+def delete_routes(self: RouteTable, *_: str) -> None:
+    for association in list(self.associations):
+        self.ec2_backend.disassociate_route_table(association["RouteTableAssociationId"])
+    self.ec2_backend.delete_route_table(self.id)
+
+
+def delete_gateway(self: InternetGateway, *_: str) -> None:
+    self.ec2_backend.detach_internet_gateway(self.id, self.vpc.id)
+    self.ec2_backend.delete_internet_gateway(self.id)
+
+
+def delete_interface(self: NetworkInterface, *_: str) -> None:
+    self.ec2_backend.delete_network_interface(self.id)
+
+
+def delete_targets(self: FakeTargetGroup, account: str, region: str) -> None:
+    elbv2_backends[account][region].delete_target_group(self.arn)
+
+
+LEFT = {
+    RouteTable: delete_routes,
+    InternetGateway: delete_gateway,
+    NetworkInterface: delete_interface,
+    FakeTargetGroup: delete_targets,
+}
+"""What moto's CloudFormation leaves behind of a deleted stack; route tables keep it from deleting their VPC, too."""
 
 
 def stack(aws: Any, template: str, **parameters: str) -> dict[str, str]:
@@ -94,13 +127,46 @@ def test_the_cluster_is_three_groups_of_one_with_addresses_that_stay(aws):
     }
 
 
-def test_what_was_made_is_gone_with_the_stack_but_for_the_messages(aws):
-    # In a network that exists: moto's CloudFormation deletes no route tables, and so no VPC.
-    stack(aws, "cluster.yaml", **network(aws))
+def there(aws: Any) -> dict[str, int]:
+    """How much there is of everything that a stack makes here, but for what holds messages."""
+    ec2, balancing, scaling, iam = aws("ec2"), aws("elbv2"), aws("autoscaling"), aws("iam")
+    live = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+    return {
+        "groups": len(scaling.describe_auto_scaling_groups()["AutoScalingGroups"]),
+        "instances": len(ec2.describe_instances(Filters=live)["Reservations"]),
+        "interfaces": len(member_interfaces(ec2)),
+        "internet gateways": len(ec2.describe_internet_gateways()["InternetGateways"]),
+        "launch templates": len(ec2.describe_launch_templates()["LaunchTemplates"]),
+        "load balancers": len(balancing.describe_load_balancers()["LoadBalancers"]),
+        "mount targets": sum(one["NumberOfMountTargets"] for one in aws("efs").describe_file_systems()["FileSystems"]),
+        "parameters": len(aws("ssm").describe_parameters()["Parameters"]),
+        "profiles": len(iam.list_instance_profiles()["InstanceProfiles"]),
+        "roles": len(iam.list_roles()["Roles"]),
+        "route tables": len(ec2.describe_route_tables()["RouteTables"]),
+        "security groups": len(ec2.describe_security_groups()["SecurityGroups"]),
+        "subnets": len(ec2.describe_subnets()["Subnets"]),
+        "target groups": len(balancing.describe_target_groups()["TargetGroups"]),
+        "topics": len(aws("sns").list_topics()["Topics"]),
+        "VPCs": len(ec2.describe_vpcs()["Vpcs"]),
+    }
+
+
+def member_interfaces(ec2: Any) -> list[dict[str, Any]]:
+    found = ec2.describe_network_interfaces()["NetworkInterfaces"]
+    return [one for one in found if one["Description"].startswith("Member ")]
+
+
+@pytest.mark.parametrize("own_network", [True, False], ids=["a network of its own", "a network that exists"])
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_what_was_made_is_gone_with_the_stack_but_for_the_messages(aws, template: str, own_network: bool):
+    before = there(aws)
+    stack(aws, template, **({} if own_network else network(aws)))
+    made = {kind: number - before[kind] for kind, number in there(aws).items()}
+    none = set() if own_network else {"internet gateways", "route tables", "subnets", "VPCs"}
+    none |= {"load balancers", "target groups"} if template == "single.yaml" else set()
+    assert {kind for kind, number in made.items() if not number} == none
     aws("cloudformation").delete_stack(StackName="shop")
-    assert aws("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"] == []
-    assert aws("elbv2").describe_load_balancers()["LoadBalancers"] == []
-    assert aws("iam").list_roles()["Roles"] == []
+    assert there(aws) == before
     assert len(aws("efs").describe_file_systems()["FileSystems"]) == 1
 
 
