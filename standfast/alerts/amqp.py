@@ -6,6 +6,7 @@ TLS and deadlines are those of all other sinks. Each event is a durable message 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
@@ -71,7 +72,8 @@ class Amqp(Sink):
         self._connection.close()
         self._push(writer)
         writer.close()
-        await writer.wait_closed()
+        with contextlib.suppress(OSError):  # such as what TLS says of bytes that crossed its end
+            await writer.wait_closed()
 
     async def _opened(self) -> Sender:
         spec, where = self._spec, self._where

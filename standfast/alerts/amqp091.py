@@ -58,6 +58,7 @@ class Amqp091(Sink):
             user=spec.username or None,
             password=await asyncio.to_thread(password, spec) or None,
             path="/" + spec.options.get("vhost", "/").replace("/", "%2F"),
+            query={"auth": "external"} if spec.cert_file and not spec.username else {},
             encoded=True,
         )
         self._connection = await aio_pika.connect(url, ssl_context=context, timeout=spec.deadline_s)

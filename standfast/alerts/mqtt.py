@@ -9,7 +9,10 @@ from collections.abc import Sequence
 import aiomqtt
 
 from standfast.alerts.sink import Door, Outgoing, Sink, password, tls
+from standfast.errors import SinkError
 from standfast.model.sinks import SinkSpec
+
+SILENT = "the broker did not let us in: it may ask for a certificate, or not take ours; its log says"
 
 
 class Mqtt(Sink):
@@ -43,6 +46,11 @@ class Mqtt(Sink):
             tls_context=context,
             timeout=spec.deadline_s,
         )
-        await client.__aenter__()
+        try:
+            await client.__aenter__()
+        except aiomqtt.MqttError as error:
+            if where.secure and isinstance(error.__context__, TimeoutError):
+                raise SinkError(SILENT) from error  # the client does not tell why it was cut off
+            raise
         self._client = client
         return client

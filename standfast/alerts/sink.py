@@ -82,7 +82,8 @@ def tls(spec: SinkSpec, where: Door) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=spec.ca_file or None)
         if spec.cert_file:
-            context.load_cert_chain(spec.cert_file, spec.key_file)
+            _only_ours(Path(spec.key_file), "the key")
+            context.load_cert_chain(spec.cert_file, spec.key_file, password=_no_passphrase)
     except (OSError, ssl.SSLError) as error:
         raise KeyFileError(
             f"a certificate of sink {spec.name} can not be used ({spec.ca_file}, {spec.cert_file}): {error}"
@@ -94,15 +95,24 @@ def secret(file: str, what: str) -> str:
     """The first line of a private file; raises KeyFileError. Reads a file: call it in a thread."""
     path = Path(file)
     try:
-        mode = path.stat().st_mode
+        _only_ours(path, what)
         text = path.read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
         raise KeyFileError(f"{what} can not be read from {path}: {error}; create the file with mode 0600") from error
-    if mode & _OTHERS:
-        raise KeyFileError(f"{path} with {what} can be read by others: chmod 600 {path}")
     if not text:
         raise KeyFileError(f"{path} is empty: write {what} into its first line")
     return text
+
+
+def _only_ours(path: Path, what: str) -> None:
+    """Raises KeyFileError when others may read it, OSError when it is not there."""
+    if path.stat().st_mode & _OTHERS:
+        raise KeyFileError(f"{path} with {what} can be read by others: chmod 600 {path}")
+
+
+def _no_passphrase() -> str:
+    """Asked for by OpenSSL when a key has one; it would ask the terminal, where a daemon has nobody."""
+    raise ssl.SSLError("the key has a passphrase, and nobody is there to type it: keep it without one, mode 0600")
 
 
 def password(spec: SinkSpec) -> str:

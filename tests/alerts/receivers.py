@@ -161,13 +161,17 @@ class NatsServer(Receiver):
             **{"name": "nats", "kind": "nats", "url": f"nats://{HOST}:{self.port}", "target": "events.all", **more}
         )
 
+    async def client(self) -> nats.NATS:
+        """Of the test."""
+        return await nats.connect(f"nats://{HOST}:{self.port}")
+
     async def prepare(self):
-        client = await nats.connect(f"nats://{HOST}:{self.port}")
+        client = await self.client()
         await client.jetstream().add_stream(name="events", subjects=["events.>"])
         await client.close()
 
     async def events(self):
-        client = await nats.connect(f"nats://{HOST}:{self.port}")
+        client = await self.client()
         stream = client.jetstream()
         state = (await stream.stream_info("events")).state
         found = [json.loads((await stream.get_msg("events", number)).data) for number in range(1, state.messages + 1)]
@@ -347,7 +351,11 @@ class Web(Receiver):
         app.router.add_post("/hook", take)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, HOST, self.port).start()
+        await self.site(self._runner).start()
+
+    def site(self, runner: web.AppRunner) -> web.TCPSite:
+        """Where it listens."""
+        return web.TCPSite(runner, HOST, self.port)
 
     async def close(self):
         if self._runner:

@@ -36,22 +36,9 @@ class Own(NatsServer):
     def spec(self, **more):
         return SinkSpec(name="own", kind="nats", url="nats://orders", target="events.all", queue_manager=QM)
 
-    async def _client(self):
+    async def client(self):
         found = await self._running.queue_manager()
         return await nats.connect(f"nats://{found.address}:{found.port}")
-
-    async def prepare(self):
-        client = await self._client()
-        await client.jetstream().add_stream(name="events", subjects=["events.>"])
-        await client.close()
-
-    async def events(self):
-        client = await self._client()
-        stream = client.jetstream()
-        count = (await stream.stream_info("events")).state.messages
-        found = [json.loads((await stream.get_msg("events", n)).data) for n in range(1, count + 1)]
-        await client.close()
-        return found
 
 
 def sequences(events: Iterable[dict]) -> list[str]:
