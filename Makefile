@@ -18,7 +18,7 @@ test:
 # Every planted bug, also those that the simulator finds only after many seeds.
 hunt:
 	@scripts/setup.sh test
-	STANDFAST_HUNT=all $(BIN)/pytest -n 2 --dist worksteal tests/sim/test_sabotage.py tests/sim/test_replicas.py tests/sim/test_fencing.py
+	STANDFAST_HUNT=all $(BIN)/pytest -n 2 --dist worksteal tests/sim/test_sabotage.py tests/sim/test_replicas.py tests/sim/test_fencing.py tests/sim/test_groups.py
 
 # All real cuts, also those of five members and the rolling patch, with links that flap for a minute.
 test-cuts:

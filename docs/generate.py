@@ -12,7 +12,7 @@ from pathlib import Path
 from standfast.alerts import mib
 from standfast.alerts.schema import schema
 from standfast.api import openapi
-from standfast.cli.explain import ends_markdown, events_markdown, refusals_markdown
+from standfast.cli.explain import ends_markdown, events_markdown, placing_markdown, refusals_markdown
 from standfast.managers.ibmmq_words import STATUSES, STRMQM
 from standfast.managers.ocf_agent import CODES, SERVES, STARTED, STOPPED
 from standfast.managers.registry import DRIVERS
@@ -153,6 +153,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "sinks": sinks,
     "metrics": metrics,
     "ends": ends_markdown,
+    "placing": placing_markdown,
     "refusals": refusals_markdown,
 }
 

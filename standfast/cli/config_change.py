@@ -10,7 +10,8 @@ from standfast.model.cluster import Cluster, QueueManagerSpec
 from standfast.model.timing import NS_PER_MS, lapse_ns
 from standfast.quorum.configuration import fixed
 
-AT_ONCE = frozenset({"preferred", "halted", "failback", "failback_after_s", "failback_window", "options"})
+GROUPS = ("together", "together_rule", "apart", "apart_rule")
+AT_ONCE = frozenset({"preferred", "halted", "failback", "failback_after_s", "failback_window", "options", *GROUPS})
 """Keys of a queue manager that wait for no start; options are told of by themselves."""
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -91,3 +92,6 @@ def _of_one(old: QueueManagerSpec, new: QueueManagerSpec) -> Iterator[str]:
         yield f"{name}: its data are not moved {moved}: do that while it is halted."
     if old.preferred != new.preferred:
         yield f"{name}: preferred counts when it is placed next; it is not moved now."
+    if any(getattr(old, key) != getattr(new, key) for key in GROUPS):
+        yield f"{name}: its groups count whenever something is placed from now on; nothing is moved by this change."
+        yield f"{name}: `standfast status` says what is not held then, and what to move."

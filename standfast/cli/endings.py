@@ -42,6 +42,11 @@ VERDICTS: dict[Verdict, Ending] = {
     Verdict.NOT_THE_OWNER: Ending(
         Refused, "Only the member that owns the queue manager may say that, and this one does not own it."
     ),
+    Verdict.TARGET_APART: Ending(
+        Refused,
+        "A queue manager of its group, or of one that moves with it, is there, from which it must stay apart: "
+        "move that one first, or choose another member. docs/groups.md.",
+    ),
     Verdict.OWN_COPY: Ending(UsageError, "An owner's own copy is the newest: name another member."),
     Verdict.FROZEN: Ending(Refused, "The cluster is frozen: `standfast thaw` first, when the work is done."),
     Verdict.CHANGED_MEANWHILE: Ending(

@@ -14,6 +14,7 @@ from standfast.cli.examples import example
 from standfast.cli.screen import Column, as_json, console, hanging, show, table
 from standfast.errors import UsageError
 from standfast.model.events import CATALOGUE
+from standfast.quorum import placement
 from standfast.quorum.ladder import Rung
 from standfast.storage.refusal import MEANINGS
 
@@ -93,6 +94,20 @@ RUNGS: dict[Rung, str] = {
 }
 
 
+PLACING: dict[placement.Rung, str] = {
+    placement.Rung.HOP: "it finds its next hop, or has none to look for",
+    placement.Rung.NOT_IN_QUARANTINE: "it is not in quarantine",
+    placement.Rung.HEARD: "it is heard by its own word, not by that of others alone",
+    placement.Rung.GROUP: "fewer of its strict groups, which are down as well, are left without a place then",
+    placement.Rung.APART: "it runs fewer of a preferred `apart` group",
+    placement.Rung.TOGETHER: "fewer of a preferred `together` group are elsewhere",
+    placement.Rung.PREFERENCE: "it comes earlier in the queue manager's own order of `preferred` members",
+    placement.Rung.FEWEST: "it runs fewer queue managers",
+    placement.Rung.NAME: "its name comes first",
+}
+"""Of two members that could run a queue manager, the one of which this is true gets it."""
+
+
 def words() -> tuple[Word, ...]:
     """Every word that there is."""
     events = (
@@ -134,6 +149,12 @@ def ends_markdown() -> str:
     """The table of ends for docs/events.md."""
     rows = [f"| `{end.word}` | {end.meaning} | {end.action} |" for end in ENDS]
     return "\n".join(("| code | what happened | what to do |", "|---|---|---|", *rows)) + "\n"
+
+
+def placing_markdown() -> str:
+    """The comparison of placement for docs/concepts.md."""
+    lines = [f"| {number} | {PLACING[rung]} |" for number, rung in enumerate(placement.RUNGS, 1)]
+    return "\n".join(("| | the member gets it when |", "|---:|---|", *lines)) + "\n"
 
 
 def refusals_markdown() -> str:

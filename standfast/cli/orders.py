@@ -20,9 +20,11 @@ from standfast.member.control_protocol import (
     OrderResult,
     Request,
     SafetyReport,
+    Status,
     Thaw,
     Undrain,
 )
+from standfast.member.report import StatusReport
 from standfast.quorum.signals import Verdict
 
 _json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
@@ -36,9 +38,13 @@ _json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def move(asked: Asked, queue_manager: str, to: str, *, json_: bool) -> None:
     """Run QUEUE_MANAGER on MEMBER: it is stopped gracefully where it runs, then started there.
 
-    A queue manager that was given up is tried again this way.
+    A queue manager that was given up is tried again this way. All that must stay together with it moves with it, or
+    nothing does.
     """
-    give(asked, Move(queue_manager, to), f"{queue_manager} is being moved to {to}: `standfast status --watch`.", json_)
+    reports = asked.ask(Status(), StatusReport).queue_managers
+    mates = next((qm.mates for qm in reports if qm.name == queue_manager), ())
+    moved = f"{queue_manager} is" if not mates else f"{queue_manager} and, with it, {', '.join(mates)} are"
+    give(asked, Move(queue_manager, to), f"{moved} being moved to {to}: `standfast status --watch`.", json_)
 
 
 @click.command(

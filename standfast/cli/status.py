@@ -117,6 +117,7 @@ def _queue_manager(report: StatusReport, qm: QueueManagerReport) -> list[Cell]:
         notes.append(f"{RUN_STATES[qm.local]} here")
     if qm.outdated:
         notes.append(f"outdated on {', '.join(qm.outdated)}")
+    notes += [f"{kind} {group}" for kind, group in (("together", qm.together), ("apart", qm.apart)) if group]
     if qm.durability and qm.durability != "synced":
         notes.append(f"acknowledged is not safe: {qm.durability}")
     return [

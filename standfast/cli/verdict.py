@@ -14,6 +14,7 @@ from standfast.cli.words import (
     NOTICES,
     PHASES,
     UNSURE,
+    UNTIED,
     Level,
     Words,
     plain,
@@ -22,9 +23,11 @@ from standfast.member.report import MemberReport, QueueManagerReport, StatusRepo
 from standfast.model.events import Severity
 from standfast.model.records import MemberState, Phase
 from standfast.quorum.can_stop import Reason, weak_points
+from standfast.quorum.ties import Untied
 
 LASTING_MS = 30_000
 """A sink that has failed for so long needs a person."""
+WAITS = frozenset({Untied.WAITS_APART, Untied.WAITS_TOGETHER})
 MANY = 3
 """With more queue managers than this the first line counts them and names only those that do not run."""
 
@@ -132,7 +135,8 @@ def remarks(report: StatusReport) -> Iterator[Remark]:
     """Everything that is not as it should be, the gravest kinds first."""
     for qm in report.queue_managers:
         words = qm_words(report, qm)
-        if words.level is not Level.OK:
+        yield from _of_groups(report, qm)
+        if words.level is not Level.OK and qm.untied not in WAITS:
             because = f" ({plain(qm.reason)})" if qm.reason else ""
             failed = f", failed on {', '.join(qm.failed_on)}" if qm.failed_on else ""
             yield Remark(words.level, qm.name, f"{words.meaning}{because}{failed}", words.action)
@@ -159,6 +163,21 @@ def remarks(report: StatusReport) -> Iterator[Remark]:
         words = NOTICES[notice.kind]
         detail = f" ({notice.detail})" if notice.detail else ""
         yield Remark(words.level, notice.subject or words.name, words.meaning + detail, words.action)
+
+
+def _of_groups(report: StatusReport, qm: QueueManagerReport) -> Iterator[Remark]:
+    """How its groups are not held, while it is so: what was told may be over."""
+    peers = [other for other in report.queue_managers if other.name != qm.name]
+    found = {
+        Untied.NONE: [],
+        Untied.APART: [o.name for o in peers if qm.apart and o.apart == qm.apart and qm.owner and o.owner == qm.owner],
+        Untied.TOGETHER: [o.name for o in peers if qm.together and o.together == qm.together and o.owner != qm.owner],
+        Untied.WAITS_APART: qm.rivals if qm.owner is None else [],
+        Untied.WAITS_TOGETHER: qm.mates if qm.owner is None else [],
+    }[qm.untied]
+    if found and qm.phase is not Phase.HALTED:
+        words = UNTIED[qm.untied]
+        yield Remark(words.level, qm.name, words.meaning.format(others=", ".join(found)), words.action)
 
 
 def _of_sinks(report: StatusReport) -> Iterator[Remark]:

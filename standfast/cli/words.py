@@ -10,6 +10,7 @@ from standfast.member.report import NoticeKind
 from standfast.model.records import MemberState, Phase
 from standfast.quorum.can_stop import Cost
 from standfast.quorum.runs import RunState
+from standfast.quorum.ties import Untied
 
 MS_PER_S = 1_000
 _UNITS_S = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -84,6 +85,35 @@ PHASES: dict[Phase, Words] = {
         "read its log, mend the cause, then `standfast move` it",
     ),
 }
+
+UNTIED: dict[Untied, Words] = {
+    Untied.NONE: Words("held", Level.OK, "its groups are as wanted", ""),
+    Untied.APART: Words(
+        "not apart",
+        Level.WARNING,
+        "it runs on one member with {others}, from which it is to be apart",
+        "`standfast move` one of them when that suits its clients",
+    ),
+    Untied.TOGETHER: Words(
+        "not together",
+        Level.WARNING,
+        "it runs on another member than {others}, with which it is to be together",
+        "`standfast move` it: all of its group moves with it",
+    ),
+    Untied.WAITS_APART: Words(
+        "waits, apart",
+        Level.PROBLEM,
+        "whoever could run it runs one of {others}, from which it must be apart",
+        'bring another data member back, or make its group apart_rule = "preferred"',
+    ),
+    Untied.WAITS_TOGETHER: Words(
+        "waits, together",
+        Level.PROBLEM,
+        "it can not run where {others} run, with which it must be together",
+        "mend the cause there, or `standfast move` it to a member that can run all of them",
+    ),
+}
+"""What there is to say of groups that are not held; `{others}` are those of the group."""
 
 UNSURE = Words(
     "unsure", Level.WARNING, "its owner is not heard here: it may run there, or be taken over soon", "look at its owner"
@@ -236,6 +266,7 @@ COSTS: dict[Cost, str] = {
     Cost.NO_STORE: "only {left} of the {needed} etcd servers that make a majority would be left: no owner could change",
     Cost.OUT_OF_TOUCH: "the owner of {subject} would hear {left} of the {needed} that it needs, and stop",
     Cost.NOWHERE_TO_RUN: "{subject} could run nowhere else",
+    Cost.GROUP: "{subject} would stay down: its groups leave it no other member",
     Cost.FROZEN: "{subject} would stay down: the cluster is frozen",
 }
 
@@ -245,6 +276,7 @@ FURTHER: dict[Cost, str] = {
     Cost.NO_STORE: "too few etcd servers would be left to change an owner",
     Cost.OUT_OF_TOUCH: "an owner would hear too few, and stop",
     Cost.NOWHERE_TO_RUN: "a queue manager could run nowhere",
+    Cost.GROUP: "a queue manager would stay down for its groups",
     Cost.FROZEN: "a queue manager would stay down, for the cluster is frozen",
 }
 

@@ -33,10 +33,12 @@ class Fault(StrEnum):
     NO_DATA_MEMBER = "no_data_member"
     NOT_A_DATA_MEMBER = "not_a_data_member"  # preferred names something that can not run a queue manager
     TIMING = "timing"
+    CONTRADICTION = "contradiction"  # groups of queue managers that can not all be held
     WATCHDOG = "watchdog"  # no watchdog can keep the timing, or there is nothing to watch
     # warnings: legal, but worth a look
     ONE_DATA_MEMBER = "one_data_member"
     MANY_MEMBERS = "many_members"
+    LONELY_GROUP = "lonely_group"  # a group of one queue manager
     LONELY_DISK = "lonely_disk"  # fewer than two members see the shared disk
     NO_LAST_NEWLINE = "no_last_newline"  # the file may have been cut short
 

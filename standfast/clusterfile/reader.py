@@ -50,6 +50,7 @@ from standfast.model.cluster import (
     Role,
     StorageSpec,
     StoreSpec,
+    Tie,
     WatchdogMode,
 )
 from standfast.model.events import Severity
@@ -69,6 +70,7 @@ _WANTED: dict[Any, tuple[str, Any]] = {
     tuple[str, ...]: ('a list of texts, such as ["x", "y"]', ()),
     Role: ('"data" or "witness"', Role.DATA),
     Failback: ('"never", "preferred" or "window"', Failback.NEVER),
+    Tie: ('"strict" or "preferred"', Tie.STRICT),
     WatchdogMode: ('"off", "automatic" or "required"', WatchdogMode.OFF),
     LinkLoss: ('"keep" or "evict"', LinkLoss.KEEP),
     FenceWhen: ('"unproven" or "always"', FenceWhen.UNPROVEN),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import chain
 from urllib.parse import urlsplit
 
-from standfast.clusterfile import fencing, queue_managers, sinks
+from standfast.clusterfile import fencing, groups, queue_managers, sinks
 from standfast.clusterfile.places import Fault, Path, Problem
 from standfast.clusterfile.words import OPTIONAL_PORTS, TCP_PORTS, name, port
 from standfast.model.cluster import NO_DISK, Cluster, MemberSpec, Policy, Role, WatchdogMode
@@ -38,6 +38,7 @@ def problems(cluster: Cluster) -> Iterator[Problem]:
         _sockets(cluster),
         _watchdogs(cluster),
         queue_managers.problems(cluster),
+        groups.problems(cluster),
         sinks.problems(cluster),
         _policy(cluster),
         fencing.problems(cluster),
@@ -70,6 +71,7 @@ def warnings(cluster: Cluster, text: str) -> Iterator[Problem]:
         )
     yield from _idle_watchdogs(cluster)
     yield from _lonely_disk(cluster)
+    yield from groups.warnings(cluster)
     if not text.endswith("\n"):
         yield Problem(
             Fault.NO_LAST_NEWLINE,

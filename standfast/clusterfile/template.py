@@ -67,6 +67,10 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "failback_window": 'Daily, in the owner\'s local time, such as "02:00-04:30".',
         "options": "",
         "halted": "true: it is stopped and stays so, until this is false again.",
+        "together": "Name of a group: queue managers with the same name here run on one member. See docs/groups.md.",
+        "together_rule": '"strict" (rather down than on another member than the others) or "preferred".',
+        "apart": "Name of a group: no two queue managers with the same name here run on one member.",
+        "apart_rule": '"strict" (rather down than beside another one of the group) or "preferred".',
     },
     StorageSpec: {
         "kind": "directory: shared by all data members (NFS, EFS, a cluster file system); drbd: a copy on each of two.",

@@ -13,6 +13,7 @@ from standfast.model.timing import Timing
 from standfast.quorum.can_stop import Situation
 from standfast.quorum.placement import ALL
 from standfast.quorum.runs import RunState
+from standfast.quorum.ties import Untied
 
 
 class MemberReport(Struct, frozen=True, kw_only=True):
@@ -82,6 +83,11 @@ class QueueManagerReport(Struct, frozen=True, kw_only=True):
         local: state of its process on the answering member; None when that runs nothing of it.
         durability: what an acknowledgement is worth, a ports.Durability word; empty when unknown.
         outdated: members whose copy of its data may lack what an owner wrote, so that it can not start there.
+        together: the group that is to run on one member with it; empty: none.
+        apart: the group of which none is to run on one member with it; empty: none.
+        mates: those that must be where it is.
+        rivals: those that must not.
+        untied: how its groups are not held, an Untied word; empty: they are.
     """
 
     name: str
@@ -98,6 +104,11 @@ class QueueManagerReport(Struct, frozen=True, kw_only=True):
     local: RunState | None = None
     durability: str = ""
     outdated: tuple[str, ...] = ()
+    together: str = ""
+    apart: str = ""
+    mates: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
+    untied: Untied = Untied.NONE
 
 
 class StoreReport(Struct, frozen=True, kw_only=True):
@@ -249,6 +260,8 @@ def situation(report: StatusReport) -> Situation:
         store_leader=report.store.leader,
         store_servers=report.store.listed,
         hears={m.name: frozenset(m.hears) for m in report.members if m.hears is not None},
+        mates={qm.name: frozenset(qm.mates) for qm in report.queue_managers if qm.mates},
+        rivals={qm.name: frozenset(qm.rivals) for qm in report.queue_managers if qm.rivals},
     )
 
 

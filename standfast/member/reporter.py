@@ -25,6 +25,7 @@ from standfast.model.records import Assignment
 from standfast.ports import LinkCounters, boottime_ns
 from standfast.quorum.core import Core
 from standfast.quorum.signals import Verdict
+from standfast.quorum.ties import Ties, Untied
 
 NS_PER_MS = 1_000_000
 
@@ -84,6 +85,7 @@ class Reporter:
         core, now_ns = self._core, boottime_ns()
         view = core.ordered.shown(core.view)
         acting = core.coordinator.leading(now_ns, able=core.able)
+        ties = Ties(view)
         return StatusReport(
             cluster=self._cluster.name,
             answered_by=core.me,
@@ -91,7 +93,7 @@ class Reporter:
             timing=core.rules.cluster.timing,
             members=tuple(self._member(spec, acting, now_ns) for spec in self._by_name()),
             queue_managers=tuple(
-                self._queue_manager(view.specs[name].record, kept.record)
+                self._queue_manager(view.specs[name].record, kept.record, ties)
                 for name, kept in sorted(view.assignments.items())
             ),
             store=StoreReport(
@@ -184,7 +186,7 @@ class Reporter:
             "unfit": fresh.unfit if fresh else (),
         }
 
-    def _queue_manager(self, spec: QueueManagerSpec, a: Assignment) -> QueueManagerReport:
+    def _queue_manager(self, spec: QueueManagerSpec, a: Assignment, ties: Ties) -> QueueManagerReport:
         core, name = self._core, spec.name
         run = core.keeper.runs.get(name)
         driver = DRIVERS.get(spec.kind)
@@ -202,6 +204,11 @@ class Reporter:
             outdated=a.outdated,
             local=run.state if run is not None else None,
             durability=driver.durability if driver else "",
+            together=spec.together,
+            apart=spec.apart,
+            mates=tuple(ties.mates(name)),
+            rivals=tuple(ties.rivals(name)),
+            untied=Untied(a.untied),
         )
 
     def _links(self) -> list[Notice]:

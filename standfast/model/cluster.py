@@ -87,6 +87,13 @@ class Failback(StrEnum):
     WINDOW = "window"  # likewise, but only within failback_window
 
 
+class Tie(StrEnum):
+    """How much it counts that queue managers stay together, or apart."""
+
+    STRICT = "strict"  # rather down than otherwise
+    PREFERRED = "preferred"  # where there is a choice
+
+
 REPLICATED = frozenset({"drbd"})
 """Kinds of storage of which each data member has a copy of its own."""
 
@@ -154,6 +161,10 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
         halted: it is stopped and stays so until an operator wants it again.
         endpoints: what leads its clients to it.
         drain_s: how long before a planned stop no new clients are led to it, while those that are there may go on.
+        together: name of a group that is to run on one member; empty: of none.
+        together_rule: how much that counts, the same throughout the group.
+        apart: name of a group of which no two are to run on one member; empty: of none.
+        apart_rule: how much that counts, the same throughout the group.
     """
 
     name: str
@@ -172,6 +183,10 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
     halted: bool = False
     endpoints: tuple[EndpointSpec, ...] = ()
     drain_s: float = 0.0
+    together: str = ""
+    together_rule: Tie = Tie.STRICT
+    apart: str = ""
+    apart_rule: Tie = Tie.STRICT
 
 
 class StoreSpec(Struct, frozen=True, kw_only=True):

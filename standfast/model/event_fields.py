@@ -67,6 +67,7 @@ FIELDS: dict[str, Field] = {
     "failed_on": Field(_T, "members that could not start it, with commas"),
     "former": Field(_T, "the former owner"),
     "given_up": Field(_T, "members that count as lost for good, with commas"),
+    "group": Field(_T, "name of the group"),
     "guard": Field(_T, "what was bypassed"),
     "held": Field(_Y, "whether this member has it all the same"),
     "incarnation": Field(_N, "of the member: grows with every join"),
@@ -77,6 +78,7 @@ FIELDS: dict[str, Field] = {
     "member": Field(_T, "the member that runs it"),
     "number": Field(_N, "of the override"),
     "order": Field(_T, "what was ordered, a short word"),
+    "other": Field(_T, "the queue manager of the group because of which it is so"),
     "owner": Field(_T, "the member that owns it"),
     "path": Field(_T, "of the shared disk"),
     "proof": Field(_T, "what proves that nothing of it runs"),
@@ -84,6 +86,7 @@ FIELDS: dict[str, Field] = {
     "records": Field(_N, "how many records"),
     "required": Field(_Y, "whether the member runs nothing without it"),
     "rival": Field(_T, "who claims it, too: a hardware address, or a member"),
+    "rule": Field(_T, "which kind of group: together or apart"),
     "seen_by": Field(_T, "the member at the other end of the link"),
     "settle_ms": Field(_N, "how long its links have to hold, in milliseconds"),
     "since": Field(_T, "wall clock, ISO 8601"),
@@ -184,6 +187,9 @@ CARRIED: dict[EventKind, Carried] = {
     EventKind.INSTANCE_ENDING: _carries(74, "why", "when"),
     EventKind.INSTANCE_UNHEALTHY: _carries(75, "why detail"),
     EventKind.STORAGE_CONTESTED: _carries(76, "epoch owner code rival detail"),
+    EventKind.QM_GROUP_BROKEN: _carries(77, "epoch owner rule group other"),
+    EventKind.QM_GROUP_WAITS: _carries(78, "epoch rule group", "owner"),
+    EventKind.QM_GROUP_HELD: _carries(79, "epoch rule group", "owner"),
 }
 
 _HOLDS: dict[FieldType, tuple[type, ...]] = {_T: (str,), _N: (int,), _F: (int, float), _Y: (bool,)}

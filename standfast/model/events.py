@@ -84,6 +84,17 @@ CATALOGUE: dict[EventKind, Entry] = {
         "No eligible member could start the queue manager.",
         "Read its log, mend the cause, then move it to a member.",
     ),
+    EventKind.QM_GROUP_BROKEN: _entry(
+        _W,
+        "It runs beside a queue manager that it is to be apart from, or away from one that it is to be together with.",
+        "Nothing moves by itself: `standfast move` it when that suits its clients.",
+    ),
+    EventKind.QM_GROUP_WAITS: _entry(
+        _C,
+        "The queue manager stays down: a strict group rules out every member that could run it.",
+        "Bring another data member back, or move the others of its group; docs/groups.md.",
+    ),
+    EventKind.QM_GROUP_HELD: _entry(_I, "The groups of the queue manager are as wanted again.", _NOTHING),
     EventKind.QM_MOVING: _entry(_I, "The queue manager is being moved.", _NOTHING),
     EventKind.QM_MOVE_ABANDONED: _entry(
         _W, "The move was given up: the target can not take it.", "See the reason, then move it again."

@@ -142,6 +142,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
             owner sees by it what it has told, and tells nothing twice.
         reason: why it is where it is, a short word.
         unproven: former owners, since it last ran, of which nothing but the end of the lease says that they stopped.
+        untied: what was told last of its groups not being held, see quorum/ties.py; empty: they are.
     """
 
     qm: str
@@ -156,6 +157,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
     shunned: tuple[str, ...] = ()
     outdated: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
+    untied: str = ""
 
 
 class Orders(Struct, frozen=True, kw_only=True):

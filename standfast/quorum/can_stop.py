@@ -4,7 +4,8 @@ Pure arithmetic over what is seen now. It guarantees nothing about the next mome
 answer may die during the stop. It counts a member only when it is online and heard, so it errs on the safe side.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from msgspec import Struct, field
@@ -26,6 +27,8 @@ class Situation(Struct, frozen=True, kw_only=True):
         store_leader: the member whose etcd leads; empty when unknown.
         store_servers: how many servers the store counts; 0 when unknown: one for each member.
         hears: for each member whose word is known, whom it hears; of the others it is assumed that they hear everybody.
+        mates: for each queue manager of a strict group those that must be where it is.
+        rivals: likewise those that must not.
     """
 
     members: tuple[str, ...]
@@ -39,6 +42,8 @@ class Situation(Struct, frozen=True, kw_only=True):
     store_leader: str = ""
     store_servers: int = 0
     hears: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    mates: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    rivals: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def contacts(self, member: str, gone: Collection[str]) -> int:
         """With how many members, itself included, it would be in two-way contact without those that are gone."""
@@ -71,6 +76,7 @@ class Cost(StrEnum):
     NO_STORE = "no_store"  # too few of the store's servers are left: what runs goes on, but no owner can change
     OUT_OF_TOUCH = "out_of_touch"  # the owner of a queue manager hears a majority only with them: it would stop
     NOWHERE_TO_RUN = "nowhere_to_run"  # a queue manager has no member left that could run it
+    GROUP = "group"  # a member could run it, but not with the others of its strict groups where they are
     FROZEN = "frozen"  # another member could run it, but nothing is moved while frozen
 
 
@@ -194,4 +200,28 @@ def _new_costs(situation: Situation, gone: set[str]) -> tuple[Reason, ...]:
             costs.append(Reason(Cost.NOWHERE_TO_RUN, qm, 0, 1))
         elif situation.frozen and situation.owners.get(qm) in gone:
             costs.append(Reason(Cost.FROZEN, qm, remaining, 1))
-    return tuple(costs)
+    counted = {reason.subject for reason in costs}
+    return (*costs, *(Reason(Cost.GROUP, qm, 0, 1) for qm in _kept_down(situation, gone) if qm not in counted))
+
+
+def _kept_down(situation: Situation, gone: set[str]) -> Iterator[str]:
+    """Queue managers of the members that are gone that strict groups leave without a place, in the order of placing."""
+    spots = {qm: owner for qm, owner in situation.owners.items() if owner not in gone}
+    places = {
+        qm: {name for name in able - gone if situation.contacts(name, gone) >= situation.majority}
+        for qm, able in situation.able.items()
+        if qm in situation.mates or qm in situation.rivals
+    }
+    for qm in sorted(places):
+        if situation.owners.get(qm) not in gone:
+            continue
+        mates, rivals = situation.mates.get(qm, frozenset()), situation.rivals.get(qm, frozenset())
+        homes = {spots[mate] for mate in mates if mate in spots}
+        open_ = (places[qm] & homes if homes else places[qm]) - {spots[rival] for rival in rivals if rival in spots}
+        if not open_:
+            yield qm
+            continue
+        waiting = places.keys() - spots.keys()
+        alone = Counter(name for mate in mates & waiting for name in open_ - places[mate])
+        alone.update(name for rival in rivals & waiting for name in open_ if places[rival] <= {name})
+        spots[qm] = min(sorted(open_), key=alone.__getitem__)

@@ -154,3 +154,4 @@ class Verdict(StrEnum):
     TARGET_OUTDATED = "target_outdated"
     NOT_THE_OWNER = "not_the_owner"
     OWN_COPY = "own_copy"
+    TARGET_APART = "target_apart"

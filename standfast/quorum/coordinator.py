@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 from standfast.model.cluster import Role
 from standfast.model.events import EventKind
-from standfast.model.records import BALLOT, Assignment, MemberRecord, MemberState, Phase, Transaction
+from standfast.model.records import BALLOT, MemberRecord, MemberState, Transaction
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
 from standfast.quorum.arbiter import Arbiter, Grounds, Judgement, grantless
 from standfast.quorum.calm import Calm
-from standfast.quorum.fencing import suspect
+from standfast.quorum.distribution import Distribution
 from standfast.quorum.grants import Grants
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.ladder import Rung
 from standfast.quorum.link_news import LinkNews
 from standfast.quorum.overrides import Overrides
-from standfast.quorum.placement import Candidate, place
+from standfast.quorum.placement import Candidate
 from standfast.quorum.quarantine import Quarantine
 from standfast.quorum.rules import Rules
 from standfast.quorum.settlement import Settlement
@@ -56,6 +56,7 @@ class Coordinator:
         self._quarantine = Quarantine(rules)
         self._calm = calm
         self._link_news = link_news
+        self._distribution = Distribution(overrides)
         self._arbiter = Arbiter(me, rules, hearing, calm)
 
     def acting(self, now_ns: int, *, able: bool) -> bool:
@@ -95,7 +96,7 @@ class Coordinator:
             yield from self._member(view, view.members[name], judgement, candidates, now_ns)
         yield from self._quarantine.decide(view, now_ns)
         if not view.orders.record.frozen and not self._more_to_come(view, candidates, now_ns):
-            yield from self._place(view, candidates)
+            yield from self._distribution.steps(view, candidates)
 
     def _more_to_come(self, view: View, candidates: dict[str, Candidate], now_ns: int) -> bool:
         """Whether a data member is here that has no lease yet: it may be the preferred one. For the doubt time at most.
@@ -173,40 +174,7 @@ class Coordinator:
         return tx.LAPSED if votes >= self._rules.majority else ""
 
     def _evict(self, view: View, kept: Kept[MemberRecord], proof: str, candidates: dict[str, Candidate]) -> Transaction:
-        moves: list[tuple[Kept[Assignment], Kept[MemberRecord]]] = []
-        among = {name: c for name, c in candidates.items() if name != kept.record.name}
-        for held in view.assignments.values():
-            if held.record.owner != kept.record.name or len(moves) == tx.MOVES_PER_TRANSACTION:
-                continue
-            spec = view.specs[held.record.qm].record
-            if spec.halted or self._overrides.placed(spec.name):
-                continue
-            chosen = place(spec, held.record, among)
-            if chosen is not None:
-                chosen.load += 1
-                moves.append((self._overrides.raised(held), view.members[chosen.name]))
+        moves = self._distribution.inheritance(view, kept.record.name, candidates)
         told = kept.record.state is MemberState.EVICTING
         evictions = kept.record.evictions if told else self._calm.evictions(kept.record)
         return tx.evict(kept, self._rules, moves, {"proof": proof}, evictions=evictions)
-
-    def _place(self, view: View, candidates: dict[str, Candidate]) -> Iterator[Transact]:
-        for qm, held in view.assignments.items():
-            if not view.orphaned(held.record) or self._overrides.placed(qm):
-                continue
-            if view.specs[qm].record.halted:
-                if held.record.phase is not Phase.HALTED:
-                    yield Transact(f"place:{qm}", tx.halt(held))
-                continue
-            chosen = place(view.specs[qm].record, held.record, candidates)
-            if chosen is not None:
-                chosen.load += 1
-                reason = held.record.reason if held.record.owner is None else f"{held.record.owner}_gone"
-                gone = suspect(held.record, view)
-                raised, owner = self._overrides.raised(held), view.members[chosen.name]
-                yield Transact(f"place:{qm}", tx.assign(raised, owner, reason or "first_start", unproven=gone))
-            elif held.record.phase is not Phase.GIVEN_UP and self._all_failed(held.record.failed_on, candidates):
-                yield Transact(f"place:{qm}", tx.give_up(held))
-
-    def _all_failed(self, failed_on: tuple[str, ...], candidates: dict[str, Candidate]) -> bool:
-        """Whether everyone there is to ask has failed; while nobody is there, somebody may still come."""
-        return bool(failed_on) and bool(candidates) and all(name in failed_on for name in candidates)

@@ -91,7 +91,7 @@ class Core(Parts):
         self.hearing.forgive(now_ns)
         self.umpire.forgive()
         self.hold.forgive()
-        self.keeper.behind.forgive()
+        self.keeper.removal.forgive()
 
     def _fact(self, given: sig.Input, now_ns: int) -> None:
         match given:
@@ -113,7 +113,7 @@ class Core(Parts):
                 self.unfit = self.unfit if unfit is None else unfit
                 self._out += self._next_hop(hop)
             case sig.FailbackWindows(opened):
-                self.keeper.windows = opened
+                self.keeper.removal.windows = opened
             case sig.Ordered(ticket, order):
                 self._ordered(ticket, order, now_ns)
 

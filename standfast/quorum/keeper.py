@@ -15,18 +15,14 @@ A restart in place needs no store: while this incarnation holds a lease nobody e
 
 from collections.abc import Iterator
 
-from standfast.model.cluster import Failback, QueueManagerSpec
 from standfast.model.events import Event, EventKind
-from standfast.model.messages import Hop
 from standfast.model.records import Assignment, MemberState, Phase, Transaction
 from standfast.model.view import Kept, View
 from standfast.quorum import transactions as tx
-from standfast.quorum.behind import HOP_LOST, Behind
-from standfast.quorum.failback import Better
 from standfast.quorum.fencing import Fencing
 from standfast.quorum.heritage import Heritage
 from standfast.quorum.overrides import Overrides
-from standfast.quorum.placement import Candidate, place
+from standfast.quorum.removal import Removal
 from standfast.quorum.rules import Rules
 from standfast.quorum.runs import NS_PER_S, UNWATCHED, Run, RunState, StopReason
 from standfast.quorum.signals import (
@@ -56,12 +52,8 @@ class Keeper:
         self._me = me
         self._overrides = overrides
         self._rules = rules
-        self._better: dict[str, Better] = {}
         self.runs: dict[str, Run] = {}
-        self.behind = Behind(me, rules)
-        self._hop_due = False
-        self.windows: frozenset[str] = frozenset()
-        """Queue managers whose daily window for moving back is open."""
+        self.removal = Removal(me, rules)
         self.heritage = Heritage()
         self.fencing = Fencing(me, rules)
 
@@ -150,15 +142,13 @@ class Keeper:
         if self.heritage:
             yield from self.heritage.settle(s.view, self.runs, s.now_ns)
         owned = {kept.record.qm: kept for kept in self.owned(s.view, s.span)}
-        self._hop_due = s.hop is Hop.LOST and self.behind.due(s.hop, s.candidates, s.now_ns)
-        if s.hop is not Hop.LOST:
-            self.behind.forgive()
+        self.removal.look(s)
         for qm in [*self.runs, *(name for name in owned if name not in self.runs)]:
             kept = owned.get(qm)
             run = self.runs.get(qm)
             if run is not None and (kept is None or kept.record.epoch != run.epoch) and not run.alive:
                 del self.runs[qm]
-                self._better.pop(qm, None)
+                self.removal.forget(qm)
                 run = None
             if run is None and kept is not None:
                 run = self.runs[qm] = Run(s.view.specs[qm].record, kept.record, s.now_ns)
@@ -186,7 +176,8 @@ class Keeper:
             if s.leaving and not run.alive:
                 yield from self._let_go(kept, tx.release(kept, "owner_left", (), run.told), run)
             return
-        yield from self._redirect(run, kept, s)
+        if not _halted(kept, s):
+            yield from self.removal.steps(run, kept, s)
         if not run.alive:
             yield from self._give_away(run, kept, s)
             yield from self._start(run, kept, s)
@@ -205,7 +196,7 @@ class Keeper:
             return StopReason.NONE
         if kept.record.target is not None:
             return StopReason.MOVING
-        if s.leaving and (s.late or not self._elsewhere(kept, s)):
+        if s.leaving and (s.late or not self.removal.elsewhere(kept, s)):
             return StopReason.LEAVING
         return StopReason.NONE
 
@@ -230,55 +221,22 @@ class Keeper:
     def _stuck(self, run: Run) -> Event:
         return Event(kind=EventKind.QM_STOP_STUCK, subject=run.spec.name, fields={"epoch": run.epoch})
 
-    def _elsewhere(self, kept: Kept[Assignment], s: Standing) -> Candidate | None:
-        if s.view.orders.record.frozen:
-            return None
-        return place(s.view.specs[kept.record.qm].record, kept.record, s.candidates, without=self._me)
-
-    def _target_able(self, a: Assignment, s: Standing) -> bool:
-        candidate = s.candidates.get(a.target or "")
-        if candidate is None or candidate.name == self._me or not candidate.takes(a):
-            return False
-        return a.reason != HOP_LOST or candidate.hop is not Hop.LOST
-
-    def _redirect(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
-        """Choose where to hand over to when this member must not keep it; drop a target that can not take it."""
-        a = kept.record
-        if _halted(kept, s):
-            return
-        if a.target is not None:
-            if not self._target_able(a, s):
-                yield Transact(f"aim:{a.qm}", tx.aim(kept, None, "target_not_eligible"))
-        elif not run.failed and (s.leaving or self._me in s.view.orders.record.drained):
-            chosen = self._elsewhere(kept, s)
-            if chosen is not None:
-                yield Transact(f"aim:{a.qm}", tx.aim(kept, chosen.name, "leaving" if s.leaving else "drained"))
-        elif not run.failed and self._hop_due:
-            chosen = self._elsewhere(kept, s)
-            if chosen is not None and chosen.reached:
-                yield Transact(f"aim:{a.qm}", tx.aim(kept, chosen.name, HOP_LOST))
-        elif run.state is RunState.SERVING and a.phase is Phase.RUNNING and not s.view.orders.record.frozen:
-            yield from self._fall_back(run.spec, kept, s)
-
-    def _fall_back(self, spec: QueueManagerSpec, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
-        """Hand over to a member that it prefers, where its policy says so."""
-        if spec.failback is Failback.NEVER:
-            return
-        better = self._better.setdefault(spec.name, Better())
-        target = better.due(spec, kept.record, s.candidates, s.now_ns, opened=spec.name in self.windows)
-        if target is not None:
-            yield Transact(f"aim:{spec.name}", tx.aim(kept, target, "failback"))
-
     def _give_away(self, run: Run, kept: Kept[Assignment], s: Standing) -> Iterator[Effect]:
         """Release what must not stay here; nothing of it runs."""
         a = kept.record
         if _halted(kept, s):
             release = tx.halt(kept, run.told)
-        elif a.target is not None and self._target_able(a, s):
-            release = tx.assign(self._overrides.raised(kept), s.view.members[a.target], a.reason, run.told)
+        elif a.target is not None and self.removal.target_able(a, s):
+            release = tx.assign(
+                self._overrides.raised(kept),
+                s.view.members[a.target],
+                a.reason,
+                run.told,
+                beside=s.ties.guards(a.qm, a.target),
+            )
         elif run.failed:
             release = tx.release(kept, run.failed, (self._me,), run.told)
-        elif s.leaving and a.target is None and not self._elsewhere(kept, s):
+        elif s.leaving and a.target is None and not self.removal.elsewhere(kept, s):
             release = tx.release(kept, "owner_left", (), run.told)
         elif self._overrides.floor(a.qm) > a.epoch:
             release = tx.release(kept, "epoch_used_by_override", (), run.told)

@@ -7,12 +7,13 @@ from standfast.model.events import EventKind
 from standfast.model.messages import Hop
 from standfast.model.records import BALLOT, Assignment, MemberState, Outcome, Transaction
 from standfast.model.view import View
-from standfast.quorum import fencing
+from standfast.quorum import bundles, fencing
 from standfast.quorum import transactions as tx
 from standfast.quorum.failback import BY_HAND
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate
 from standfast.quorum.signals import Clear, ConfirmFenced, Drain, Freeze, Move, Verdict
+from standfast.quorum.ties import Ties
 
 ENDS = {
     Outcome.COMMITTED: Verdict.DONE,
@@ -53,20 +54,40 @@ def _move(
         return Verdict.NOT_A_DATA_MEMBER
     if view.orders.record.frozen:
         return Verdict.FROZEN
-    if overrides.placed(order.qm):
-        return Verdict.OVERRIDDEN
     if view.specs[order.qm].record.halted:
         return Verdict.HALTED
-    hindrance = _hindrance(order, kept.record, candidates)
-    if hindrance is not None:
-        return hindrance
+    return _moved(order, view, candidates, overrides)
+
+
+def _moved(order: Move, view: View, candidates: dict[str, Candidate], overrides: Overrides) -> Transaction | Verdict:
+    """It, and all that must stay together with it: in one transaction, or not at all."""
+    ties = Ties(view)
+    names = ties.whole(order.qm)
+    free, parts = ties.lifted(names), list[Transaction]()
+    for name in names:
+        kept = view.assignments[name]
+        there = kept.record.owner == order.to and not view.orphaned(kept.record)
+        hindrance = _hindrance(structs.replace(order, qm=name), kept.record, candidates)
+        if hindrance is not None and not (there and name != order.qm):
+            return hindrance
+        if overrides.placed(name):
+            return Verdict.OVERRIDDEN
+        if not free.apart(name, order.to):
+            return Verdict.TARGET_APART
+        if not there:
+            parts.append(_part(order.to, name, view, ties, overrides))
+    return bundles.both(parts) if parts else Verdict.ALREADY_THERE
+
+
+def _part(to: str, name: str, view: View, ties: Ties, overrides: Overrides) -> Transaction:
+    """What moves one of them; what was held against the member before is forgotten."""
+    kept, beside = view.assignments[name], tuple(ties.guards(name, None))
     cleared = structs.replace(kept, record=structs.replace(kept.record, failed_on=(), shunned=()))
     if view.orphaned(kept.record):
-        owner, gone = view.members[order.to], fencing.suspect(kept.record, view)
-        return tx.assign(overrides.raised(cleared), owner, BY_HAND, unproven=gone)
-    if kept.record.owner == order.to:
-        return Verdict.ALREADY_THERE
-    return tx.aim(cleared, order.to, BY_HAND)
+        owner, gone = view.members[to], fencing.suspect(kept.record, view)
+        return tx.assign(overrides.raised(cleared), owner, BY_HAND, unproven=gone, beside=beside)
+    part = tx.aim(cleared, to, BY_HAND)
+    return structs.replace(part, guards=(*part.guards, *(beside if ties.bound(name) else ())))
 
 
 def _hindrance(order: Move, a: Assignment, candidates: dict[str, Candidate]) -> Verdict | None:

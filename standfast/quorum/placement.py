@@ -1,7 +1,8 @@
 """Who runs what: `place(...)` chooses an owner among those that could take a queue manager.
 
-The comparison is `RUNGS`, from the top; the first difference decides. Nothing is moved by it: it is only asked about
-queue managers that have no living owner, or that must leave theirs.
+Who can not run it, and where its strict groups do not let it be, is not asked. Among the others the comparison is
+`RUNGS`, from the top; the first difference decides. Nothing is moved by it: it is only asked about queue managers that
+have no living owner, or that must leave theirs.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -12,6 +13,7 @@ from standfast.model.cluster import QueueManagerSpec, Role
 from standfast.model.messages import Hop
 from standfast.model.records import Assignment, MemberState
 from standfast.model.view import View
+from standfast.quorum.ties import Ties
 
 ALL = "*"
 
@@ -56,20 +58,40 @@ class Rung(StrEnum):
     HOP = "hop"  # without its next hop its clients may not reach it: only if nobody has one
     NOT_IN_QUARANTINE = "not_in_quarantine"  # a member in quarantine is the last resort, better than none
     HEARD = "heard"  # by its own word; one that only others hear comes after those who are
+    GROUP = "group"  # where none of its strict groups, down as well, is then left without a place
+    APART = "apart"  # fewest that it had better be apart from
+    TOGETHER = "together"  # fewest elsewhere that it had better be together with
     PREFERENCE = "preference"  # the queue manager's own order; who is not in it comes after those who are
     FEWEST = "fewest"  # queue managers there already
     NAME = "name"
 
 
 class _Question(NamedTuple):
+    qm: str
     candidate: Candidate
     preferred: Mapping[str, int]
+    among: Mapping[str, Candidate]
+    ties: Ties
+
+
+def _left_out(q: _Question) -> int:
+    """How many that are down, and that its place decides about, could run nowhere then."""
+    count = 0
+    for name in q.ties.bound(q.qm):
+        if q.ties.down(name):
+            places = {c.name for c in able(name, q.ties, q.among)}
+            mate = name in q.ties.mates(q.qm)
+            count += q.candidate.name not in places if mate else places <= {q.candidate.name}
+    return count
 
 
 RUNGS: dict[Rung, Callable[[_Question], int | str]] = {
     Rung.HOP: lambda q: (q.candidate.hop is Hop.LOST) + (not q.candidate.reached),
     Rung.NOT_IN_QUARANTINE: lambda q: q.candidate.quarantined,
     Rung.HEARD: lambda q: q.candidate.told,
+    Rung.GROUP: _left_out,
+    Rung.APART: lambda q: q.ties.crowd(q.qm, q.candidate.name),
+    Rung.TOGETHER: lambda q: q.ties.away(q.qm, q.candidate.name),
     Rung.PREFERENCE: lambda q: q.preferred.get(q.candidate.name, len(q.preferred)),
     Rung.FEWEST: lambda q: q.candidate.load,
     Rung.NAME: lambda q: q.candidate.name,
@@ -111,14 +133,33 @@ def candidates(
     return found
 
 
-def place(
-    spec: QueueManagerSpec, assignment: Assignment, among: Mapping[str, Candidate], without: str = ""
-) -> Candidate | None:
-    """The best candidate for one queue manager, or None. The caller raises its load when it uses the answer."""
-    able = [
-        c for c in among.values() if c.name != without and c.takes(assignment) and c.name not in assignment.failed_on
+def able(qm: str, ties: Ties, among: Mapping[str, Candidate]) -> list[Candidate]:
+    """Who can run it, and has not failed to, where its strict groups let it be."""
+    assignment = ties.told(qm).record
+    return [
+        c
+        for c in among.values()
+        if c.takes(assignment) and c.name not in assignment.failed_on and ties.open_to(qm, c.name)
     ]
-    if not able:
-        return None
+
+
+def place(spec: QueueManagerSpec, among: Mapping[str, Candidate], ties: Ties, without: str = "") -> Candidate | None:
+    """The best candidate for one queue manager, or None. The caller raises its load, and tells `ties` of it."""
+    found = [c for c in able(spec.name, ties, among) if c.name != without]
+    if len(found) <= 1:
+        return found[0] if found else None
     preferred = {name: i for i, name in enumerate(spec.preferred)}
-    return min(able, key=lambda c: [rung(_Question(c, preferred)) for rung in RUNGS.values()])
+    others = among if not without else {c.name: c for c in among.values() if c.name != without}
+    return min(found, key=lambda c: [rung(_Question(spec.name, c, preferred, others, ties)) for rung in RUNGS.values()])
+
+
+def place_whole(
+    names: tuple[str, ...], spec: QueueManagerSpec, among: Mapping[str, Candidate], ties: Ties, without: str
+) -> Candidate | None:
+    """The best candidate that could run all of these, `spec` among them, which must stay together; or None.
+
+    Wherever they are now.
+    """
+    free = ties.lifted(names)
+    takers = set(among).intersection(*({c.name for c in able(name, free, among)} for name in names))
+    return place(spec, {name: c for name, c in among.items() if name in takers}, free, without)

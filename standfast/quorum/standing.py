@@ -5,6 +5,7 @@ from collections.abc import Callable
 from standfast.model.messages import Hop
 from standfast.model.view import View
 from standfast.quorum.placement import Candidate
+from standfast.quorum.ties import Ties
 
 
 class Standing:
@@ -28,6 +29,7 @@ class Standing:
     __slots__ = (
         "_candidates",
         "_find",
+        "_ties",
         "called_off",
         "hop",
         "incarnation",
@@ -63,6 +65,7 @@ class Standing:
         self.view = view
         self._find = find
         self._candidates: dict[str, Candidate] | None = None
+        self._ties: Ties | None = None
         self.incarnation = incarnation
         self.span = span
         self.lease_end_ns = lease_end_ns
@@ -80,3 +83,10 @@ class Standing:
         if self._candidates is None:
             self._candidates = self._find()
         return self._candidates
+
+    @property
+    def ties(self) -> Ties:
+        """The groups of queue managers; found when first asked for."""
+        if self._ties is None:
+            self._ties = Ties(self.view)
+        return self._ties

@@ -188,7 +188,7 @@ def clear(kept: Kept[MemberRecord], reason: str) -> Transaction:
 def evict(
     kept: Kept[MemberRecord],
     rules: Rules,
-    moves: Iterable[tuple[Kept[Assignment], Kept[MemberRecord]]],
+    moves: Iterable[tuple[Kept[Assignment], Kept[MemberRecord], tuple[Guard, ...]]],
     fields: dict[str, str | int | float | bool | None],
     *,
     evictions: int = 0,
@@ -210,8 +210,8 @@ def evict(
         *quarantined,
     ]
     unproven = (record.name,) if fields.get("proof") == LAPSED else ()
-    for assignment, owner in moves:
-        part = assign(assignment, owner, f"{record.name}_evicted", unproven=unproven)
+    for assignment, owner, beside in moves:
+        part = assign(assignment, owner, f"{record.name}_evicted", unproven=unproven, beside=beside)
         guards += [g for g in part.guards if g not in guards]
         puts += part.puts
         events += part.events
@@ -245,11 +245,13 @@ def assign(
     reason: str,
     told: Iterable[Event] = (),
     unproven: tuple[str, ...] = (),
+    *,
+    beside: Iterable[Guard],
 ) -> Transaction:
     """Give a queue manager to a member under the next epoch; nothing may run it at this moment.
 
     `told` are events that its last owner had still to tell. `unproven`: that owner, if nothing but the end of its lease
-    says that it has stopped; it counts only if it had begun to start it.
+    says that it has stopped; it counts only if it had begun to start it. `beside`: what else the choice rests on.
     """
     began = kept.record.phase in (Phase.STARTING, Phase.RUNNING)
     fresh = tuple(name for name in unproven if began and name not in kept.record.unproven)
@@ -265,7 +267,7 @@ def assign(
         reason=reason,
     )
     return Transaction(
-        guards=(assignment_guard(kept), member_guard(owner)),
+        guards=(assignment_guard(kept), member_guard(owner), *beside),
         puts=(put(assignment),),
         events=(*told, qm_event(EventKind.QM_ASSIGNED, assignment, reason=reason, was=kept.record.owner)),
     )

@@ -23,6 +23,7 @@ from standfast.quorum.placement import ALL, Candidate, place
 from standfast.quorum.rules import Rules
 from standfast.quorum.signals import Transact
 from standfast.quorum.tears import Tears
+from standfast.quorum.ties import Ties
 from standfast.quorum.verdicts import verdict
 
 
@@ -129,11 +130,14 @@ class Umpire:
 
     def _replaceable(self, view: View, name: str, staying: dict[str, Candidate]) -> bool:
         """Whether each queue manager that it owns could be run by somebody who stays."""
-        return all(
-            place(view.specs[kept.record.qm].record, kept.record, staying) is not None
-            for kept in view.assignments.values()
-            if kept.record.owner == name and not view.orphaned(kept.record)
-        )
+        ties = Ties(view, gone=name)
+        for qm, kept in view.assignments.items():
+            if kept.record.owner == name and not view.orphaned(kept.record):
+                chosen = place(view.specs[qm].record, staying, ties)
+                if chosen is None:
+                    return False
+                ties.put(qm, chosen.name)
+        return True
 
     def _verdict(self, kept: Kept[MemberRecord], loss: Loss, circle: list[Kept[MemberRecord]]) -> Transaction:
         evictions = self._calm.evictions(kept.record)

@@ -1,10 +1,13 @@
-"""Promises about choices that safety leaves open: who is told to go, and what moves for a next hop; raises Broken."""
+"""Promises about choices that safety leaves open: who is told to go or in quarantine, what moves for a next hop.
+
+Raises Broken.
+"""
 
 from collections import Counter
 
-from standfast.model.cluster import Cluster, LinkLoss, Role
-from standfast.model.events import Event
-from standfast.model.records import MemberRecord, MemberState
+from standfast.model.cluster import Cluster, LinkLoss, Policy, Role
+from standfast.model.events import Event, EventKind
+from standfast.model.records import MemberRecord, MemberState, Transaction
 from standfast.model.view import View
 from standfast.quorum.arbiter import Grounds
 from standfast.quorum.behind import HOP_LOST
@@ -36,3 +39,16 @@ def verdict_right(record: MemberRecord, told: Event, view: View, cluster: Cluste
         runs: Counter[object] = Counter(kept.record.owner for kept in view.assignments.values())
         if runs[record.name] > runs[winners]:
             raise Broken("the incumbent stays", f"{record.name} runs more than {winners} and goes by {rung}")
+
+
+def quarantine_kept(before: MemberRecord | None, after: MemberRecord, transaction: Transaction, policy: Policy) -> None:
+    """It begins with the loss that is one too many, and ends by being told so, or with another machine."""
+    if after.role is Role.DATA and 0 < policy.quarantine_after <= after.losses and not after.quarantined:
+        raise Broken("quarantine", f"{after.name} has {after.losses} losses and is not in quarantine")
+    if before is None or before.identity != after.identity:
+        return
+    cleared = any(e.kind is EventKind.MEMBER_CLEARED for e in transaction.events)
+    if before.quarantined and not after.quarantined and not cleared:
+        raise Broken("quarantine", f"{after.name} is out of quarantine, and nobody says so")
+    if after.losses < before.losses and after.losses:
+        raise Broken("quarantine", f"{after.name} goes from {before.losses} losses to {after.losses}")

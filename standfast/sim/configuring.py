@@ -9,6 +9,7 @@ from standfast.model.cluster import Cluster, QueueManagerSpec
 from standfast.model.timing import Timing, TimingError
 from standfast.quorum.configuration import in_force
 from standfast.quorum.signals import Configure
+from standfast.sim import groups
 from standfast.sim.machine import Machine
 
 FACTORS = (0.25, 0.5, 0.5, 1.0, 2.0, 2.0, 4.0)
@@ -41,6 +42,8 @@ def retimed(cluster: Cluster, timing: Timing) -> Cluster:
 
 def with_another(cluster: Cluster, base: Cluster, rng: random.Random) -> Cluster:
     """With one queue manager halted, resumed, changed, removed, or added again; `base`: all that there are."""
+    if groups.any_in(base) and rng.random() < groups.REGROUPED:
+        return groups.with_groups(cluster, rng)
     queue_managers = {qm.name: qm for qm in cluster.queue_managers}
     chosen = rng.choice(base.queue_managers)
     now = queue_managers.get(chosen.name)
@@ -48,7 +51,7 @@ def with_another(cluster: Cluster, base: Cluster, rng: random.Random) -> Cluster
         del queue_managers[chosen.name]
     else:
         queue_managers[chosen.name] = _other(now, chosen, rng)
-    return structs.replace(cluster, queue_managers=tuple(queue_managers.values()))
+    return groups.aligned(structs.replace(cluster, queue_managers=tuple(queue_managers.values())))
 
 
 def _other(now: QueueManagerSpec | None, base: QueueManagerSpec, rng: random.Random) -> QueueManagerSpec:

@@ -25,6 +25,7 @@ from standfast.model.cluster import (
     StorageSpec,
 )
 from standfast.model.timing import PROFILES, Timing
+from standfast.sim import groups
 from standfast.sim.aims import AIMS
 from standfast.sim.clock import MAX_SKEW
 from standfast.sim.enrolment import NEW
@@ -155,7 +156,7 @@ def draw(rng: random.Random, members: int, timing: Timing | None, about: str = "
         still = tuple(structs.replace(qm, failback=Failback.NEVER) for qm in cluster.queue_managers)
         cluster = structs.replace(cluster, queue_managers=still)
         return Draws(cluster=cluster, mood=mood, skews=skews)
-    chosen = frozenset({about}) if about else themes(rng)
+    chosen = groups.THEMES if about == groups.ABOUT else frozenset({about}) if about else themes(rng)
     drawn = Draws(
         cluster=cluster,
         mood=mood,

@@ -18,11 +18,12 @@
    members the one that runs more is not sent away for its name or priority.
 9. When members lost their next hops by the same incident, nothing moves from one of them to another for it.
 10. Every change of a member or an assignment is told by an event in its own transaction, and no event twice.
+11. Nothing is given to a member against its strict groups: see groups.py.
 """
 
 from typing import cast
 
-from standfast.model.cluster import Cluster, Failback, Role
+from standfast.model.cluster import Cluster, Failback
 from standfast.model.events import Event, EventKind
 from standfast.model.records import (
     GONE,
@@ -36,7 +37,8 @@ from standfast.model.records import (
 from standfast.model.timing import NS_PER_MS
 from standfast.model.view import View
 from standfast.quorum.failback import BY_HAND
-from standfast.sim.choices import hops_kept, verdict_right
+from standfast.sim import groups
+from standfast.sim.choices import hops_kept, quarantine_kept, verdict_right
 from standfast.sim.machine import Machine
 from standfast.sim.warden import Process, Warden
 from standfast.sim.world import Broken, World
@@ -170,6 +172,8 @@ class Promises:
                     self._joined(held.record, record, before)
             elif room == "assignments" and (held_a := before.assignments.get(name) or before.removed.get(name)):
                 self._assignment(held_a.record, cast("Assignment", put.record), adopted=adopted)
+                if not adopted:
+                    groups.kept(held_a.record, cast("Assignment", put.record), after, world)
             elif isinstance(put.record, SettingsRecord) and before.settings is not None:
                 self._settings(before.settings.record, put.record)
                 continue
@@ -225,7 +229,9 @@ class Promises:
             raise Broken("incarnations grow", f"{after.name} goes from {was} to {after.incarnation}")
         if before is not None and after.overridden > before.overridden:
             self._settled(after.name)
-        self._quarantine(before, after, transaction)
+        settings = self.view.settings
+        policy = settings.record.policy if settings is not None else None
+        quarantine_kept(before, after, transaction, policy or self._cluster.policy)
         if after.state is MemberState.EVICTING and state is not MemberState.EVICTING:
             told = next(e for e in transaction.events if e.kind is EventKind.MEMBER_TOLD_TO_GO)
             self._world.coverage[f"told to go: {after.reason}"] += 1
@@ -243,21 +249,6 @@ class Promises:
                 process.overridden = False
                 self._alone(process)
                 self.running[qm] = process
-
-    def _quarantine(self, before: MemberRecord | None, after: MemberRecord, transaction: Transaction) -> None:
-        """It begins with the loss that is one too many, and ends by being told so, or with another machine."""
-        settings = self.view.settings
-        policy = settings.record.policy if settings is not None else None
-        limit = (policy or self._cluster.policy).quarantine_after
-        if after.role is Role.DATA and 0 < limit <= after.losses and not after.quarantined:
-            raise Broken("quarantine", f"{after.name} has {after.losses} losses and is not in quarantine")
-        if before is None or before.identity != after.identity:
-            return
-        cleared = any(e.kind is EventKind.MEMBER_CLEARED for e in transaction.events)
-        if before.quarantined and not after.quarantined and not cleared:
-            raise Broken("quarantine", f"{after.name} is out of quarantine, and nobody says so")
-        if after.losses < before.losses and after.losses:
-            raise Broken("quarantine", f"{after.name} goes from {before.losses} losses to {after.losses}")
 
     def _joined(self, before: MemberRecord, after: MemberRecord, view: View) -> None:
         """Anew, when nothing of it runs; or as the heir of a former process, of exactly what that one ran."""

@@ -10,6 +10,7 @@ from standfast.model.messages import Hop
 from standfast.model.records import Phase
 from standfast.model.timing import Timing
 from standfast.quorum import signals as sig
+from standfast.sim import groups
 from standfast.sim.aims import Aims
 from standfast.sim.draws import Draws, Mood, draw
 from standfast.sim.faults import Faults
@@ -258,7 +259,8 @@ class Stage:
         return {qm: kept.record.owner for qm, kept in self.store.view.assignments.items()}
 
     def _missing(self, well: set[str]) -> list[str]:
-        missing = list(self._unsettled(well))
+        missing = [*self._unsettled(well), *groups.untold(self.store.view)]
+        data = [n for n, kept in self.store.view.members.items() if n in well and kept.record.role is Role.DATA]
         for held in self.store.view.specs.values():
             spec, kept = held.record, self.store.view.assignments.get(held.record.name)
             process = self.promises.running.get(spec.name)
@@ -266,7 +268,9 @@ class Stage:
                 if process is not None or kept is None or kept.record.phase is not Phase.HALTED:
                     missing.append(f"{spec.name} is to be halted, is {kept}, runs: {process is not None}")
                 continue
-            if kept is None or process is None or not process.serving or process.machine not in well:
+            if kept is not None and process is None and groups.rightly_down(spec.name, self.store.view, data):
+                self.world.coverage["group: rightly down"] += 1
+            elif kept is None or process is None or not process.serving or process.machine not in well:
                 missing.append(f"{spec.name} is {kept.record if kept else 'unknown'}, runs: {process is not None}")
             elif kept.record.phase is not Phase.RUNNING:
                 missing.append(f"{spec.name} runs but the store says {kept.record.phase}")
@@ -308,6 +312,8 @@ def simulate(
     `about`: its theme, see themes.py; `copies`: data are replicated, not shared.
     """
     draws = draw(random.Random(f"{seed}/{members}"), members, timing, about)
+    if not copies and draws.mood is not Mood.FLICKER:
+        draws.cluster = groups.drawn(draws.cluster, random.Random(f"{seed}/{members}/groups"), about)
     world = World(f"{seed}/{members}/run", tell=tell)
     stage = Stage(world, replicated(draws) if copies else draws, copies=copies)
     world.coverage[f"mood: {draws.mood}"] += 1

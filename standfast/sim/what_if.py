@@ -28,6 +28,7 @@ from standfast.quorum.core import Core
 from standfast.quorum.placement import candidates
 from standfast.quorum.rules import Rules
 from standfast.quorum.runs import StopReason
+from standfast.quorum.ties import Ties
 from standfast.sim.chronicle import Chronicle, Deed, Line
 from standfast.sim.machine import Machine
 from standfast.sim.network import Network
@@ -308,6 +309,7 @@ class Play:
     def situation(self) -> Situation:
         """What is left: members that are online and hold a lease, and what each of them could run."""
         view = self._store.view
+        ties = Ties(view)
         leased = {actor.name: _core(actor).unfit for actor in self._living() if _core(actor).leased}
         able = candidates(view, leased, {actor.name: _core(actor).hop for actor in self._living()}).values()
         return Situation(
@@ -319,6 +321,8 @@ class Play:
             },
             owners={qm: kept.record.owner for qm, kept in view.assignments.items() if kept.record.owner},
             frozen=view.orders.record.frozen,
+            mates={qm: frozenset(found) for qm in view.specs if (found := ties.mates(qm))},
+            rivals={qm: frozenset(found) for qm in view.specs if (found := ties.rivals(qm))},
         )
 
 

@@ -73,6 +73,7 @@ ENDINGS = {
     Verdict.TARGET_OUTDATED: Refused.exit_code,
     Verdict.NOT_THE_OWNER: Refused.exit_code,
     Verdict.OWN_COPY: UsageError.exit_code,
+    Verdict.TARGET_APART: Refused.exit_code,
     Verdict.FROZEN: Refused.exit_code,
     Verdict.WRONG_CLUSTER: UsageError.exit_code,
     Verdict.OVERRIDDEN: Refused.exit_code,

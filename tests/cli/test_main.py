@@ -25,6 +25,7 @@ from standfast.model.records import MemberState, Phase
 from standfast.quorum.can_stop import Cost
 from standfast.quorum.runs import RunState
 from standfast.quorum.signals import Verdict
+from standfast.quorum.ties import Untied
 
 ROOT = Path(main_module.__file__).parents[2]
 ENTRY = "from standfast.cli.main import main; main()"
@@ -62,6 +63,7 @@ def test_every_enum_that_is_shown_has_words():
     assert set(words.PHASES) == set(Phase)
     assert set(words.RUN_STATES) == set(RunState)
     assert set(words.NOTICES) == set(NoticeKind)
+    assert set(words.UNTIED) == set(Untied)
     assert set(words.COSTS) == set(words.FURTHER) == set(Cost)
     assert set(endings.VERDICTS) == set(Verdict)
     assert set(words.STYLES) == set(words.Level)

@@ -15,6 +15,7 @@ from standfast.member.report import Notice, NoticeKind, StatusReport, StoreRepor
 from standfast.model.records import MemberState, Orders, Phase
 from standfast.quorum.can_stop import Cost
 from standfast.quorum.runs import RunState
+from standfast.quorum.ties import Untied
 
 from .stand_in import member_report, qm_report, status_report
 
@@ -90,6 +91,16 @@ def test_everything_that_is_not_well_is_remarked_on_with_a_next_step():
     assert {r.subject for r in found} >= {"orders", "q3", "a", "store", "cluster"}
     assert len(found) == 2 + 1 + 1 + 1 + 1 + len(NoticeKind)
     assert all(r.action for r in found)
+
+
+def test_a_group_that_is_not_held_is_remarked_on_while_it_is_so():
+    near = qm_report("orders", "a", apart="hubs", untied=Untied.APART)
+    beside, away = (qm_report("bills", owner, apart="hubs") for owner in "ab")
+    down = qm_report("orders", None, phase=Phase.UNPLACED, rivals=("bills",), untied=Untied.WAITS_APART)
+    for queue_managers, level in (((near, beside), Level.WARNING), ((near, away), None), ((down, away), Level.PROBLEM)):
+        found = [r for r in remarks(status_report(queue_managers=queue_managers)) if r.subject == "orders"]
+        assert [r.level for r in found] == ([] if level is None else [level])
+        assert all("bills" in r.meaning and r.action for r in found)
 
 
 def test_what_a_silent_owner_runs_is_not_sure():

@@ -53,7 +53,7 @@ class Play(Stage):
     """`a`, `b` (and `c`) may run `q0`, and prefer it in that order; `w` (and `v`) are witnesses.
 
     `policy`, `fencing`: of the cluster; `copies`: each has a copy of the data; `fencers`: of its storages and fence
-    devices; `spec`: what differs in the queue managers.
+    devices; `spec`: what differs in the queue managers; `each`: in single ones, by name.
     """
 
     def __init__(
@@ -67,10 +67,14 @@ class Play(Stage):
         copies: bool = False,
         fencing: FencingSpec | None = None,
         fencers: Fencers | None = None,
+        each: dict[str, dict[str, Any]] | None = None,
         **spec: Any,
     ) -> None:
         cluster = with_disk(cluster_of(members, TIMING, queue_managers), disk)
-        preferring = tuple(structs.replace(qm, preferred=tuple("abcd"), **spec) for qm in cluster.queue_managers)
+        preferring = tuple(
+            structs.replace(qm, **{"preferred": tuple("abcd"), **spec, **(each or {}).get(qm.name, {})})
+            for qm in cluster.queue_managers
+        )
         draws = Draws(
             cluster=structs.replace(
                 cluster,

@@ -177,3 +177,34 @@ def test_votes_store_and_coordination_without_a_witness_are_counted():
     safety = can_stop(mixed(2, 1), "u")
     assert (safety.votes, safety.successor) == (Count(2, 2, 3), "a")
     assert not can_stop(mixed(2, 3), "v").coordinates
+
+
+def grouped(owners: str, *, mates: str = "", rivals: str = "", able: dict[str, str] | None = None) -> Situation:
+    """Queue managers p, q, r on these of the data members a, b, c; names of `mates`, and of `rivals`, are one group."""
+    found = {qm: frozenset((able or {}).get(qm, "abc")) for qm in "pqr"}
+    return Situation(
+        members=tuple("abcuv"),
+        up=frozenset("abcuv"),
+        able=found,
+        owners=dict(zip("pqr", owners, strict=True)),
+        mates={qm: frozenset(mates) - {qm} for qm in mates},
+        rivals={qm: frozenset(rivals) - {qm} for qm in rivals},
+    )
+
+
+@pytest.mark.parametrize(
+    ("situation", "down"),
+    [
+        (grouped("abc"), ""),
+        (grouped("abc", rivals="pqr"), "p"),  # whoever could run it runs one of its group
+        (grouped("abb", rivals="pq"), ""),
+        (grouped("abc", rivals="pq", able={"p": "ab"}), "p"),
+        (grouped("aaa", mates="pqr"), ""),
+        (grouped("aaa", mates="pqr", able={"p": "ab", "q": "ac"}), "q"),
+        (grouped("aaa", mates="pq", able={"p": "abc", "q": "ac"}), ""),  # all of it goes to c
+        (grouped("abb", mates="pq", able={"p": "ac"}), "p"),  # it would have to be on b
+    ],
+)
+def test_a_stop_costs_what_strict_groups_keep_down(situation, down):
+    safety = can_stop(situation, "a")
+    assert [(r.cost, r.subject) for r in safety.reasons] == [(Cost.GROUP, qm) for qm in down]

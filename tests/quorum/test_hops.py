@@ -7,9 +7,11 @@ from standfast.model.cluster import Policy, QueueManagerSpec, StorageSpec
 from standfast.model.messages import Hop
 from standfast.model.records import Assignment
 from standfast.model.timing import NS_PER_MS
+from standfast.model.view import Kept, View
 from standfast.quorum import signals as sig
 from standfast.quorum.hop_judge import MOST_DOUBLINGS, HopJudge
 from standfast.quorum.placement import Candidate, place
+from standfast.quorum.ties import Ties
 from tests.quorum.play import TERM_S, Play
 
 MISSED, FOUND = 3, 5
@@ -81,7 +83,8 @@ SPEC = QueueManagerSpec(name="q", kind="k", port=1, storage=StorageSpec(path="/q
 )
 def test_a_member_without_its_hop_is_chosen_only_when_no_other_has_one(a, b, chosen):
     among = {"a": Candidate("a", (), hop=a), "b": Candidate("b", (), hop=b)}
-    assert place(SPEC, Assignment(qm="q"), among).name == chosen
+    view = View(specs={"q": Kept(SPEC, 1)}, assignments={"q": Kept(Assignment(qm="q"), 1)})
+    assert place(SPEC, among, Ties(view)).name == chosen
 
 
 # ------------------------------------------------------------ who hands over

@@ -7,6 +7,7 @@ from standfast.model.view import View
 from standfast.quorum import signals as sig
 from standfast.quorum import transactions as tx
 from standfast.quorum.core import Core, Identity
+from standfast.quorum.distribution import all_failed
 from standfast.quorum.placement import Candidate
 from standfast.quorum.rules import Rules
 from standfast.sim.draws import cluster_of
@@ -54,8 +55,6 @@ def test_a_machine_in_the_place_of_another_says_so_until_it_has_waited_it_out():
 
 
 def test_nothing_is_given_up_while_nobody_is_there_to_be_asked():
-    core = Core(Identity(name="w", machine="mine", process=1), CLUSTER, 0)
-    failed = core.coordinator._all_failed
-    assert not failed(("a",), {})
-    assert not failed(("a",), {"a": Candidate("a", ()), "b": Candidate("b", ())})
-    assert failed(("a", "b"), {"a": Candidate("a", ()), "b": Candidate("b", ())})
+    assert not all_failed(("a",), {})
+    assert not all_failed(("a",), {"a": Candidate("a", ()), "b": Candidate("b", ())})
+    assert all_failed(("a", "b"), {"a": Candidate("a", ()), "b": Candidate("b", ())})

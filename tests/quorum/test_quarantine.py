@@ -4,8 +4,10 @@ import pytest
 
 from standfast.model.cluster import Failback, Policy
 from standfast.model.records import Assignment
+from standfast.model.view import Kept, View
 from standfast.quorum import signals as sig
 from standfast.quorum.placement import Candidate, place
+from standfast.quorum.ties import Ties
 from standfast.sim.draws import cluster_of
 from tests.quorum.play import TERM_S, TIMING, Play
 
@@ -96,5 +98,6 @@ def test_it_never_moves_back_to_where_it_failed_until_an_operator_moved_it_there
 def test_quarantine_decides_before_preference_and_load():
     worse, better = Candidate("a", (), quarantined=True), Candidate("b", ())
     better.load = 100
-    chosen = place(SPEC, Assignment(qm=SPEC.name), {"a": worse, "b": better})
+    view = View(specs={SPEC.name: Kept(SPEC, 1)}, assignments={SPEC.name: Kept(Assignment(qm=SPEC.name), 1)})
+    chosen = place(SPEC, {"a": worse, "b": better}, Ties(view))
     assert chosen is better

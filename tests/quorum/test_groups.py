@@ -1,0 +1,158 @@
+"""Groups of queue managers: what stays together, what stays apart, and what is told when that can not be."""
+
+from msgspec import structs
+
+from standfast.model.cluster import Failback, Tie
+from standfast.model.records import Assignment, Phase
+from standfast.model.view import Kept, View
+from standfast.quorum import signals as sig
+from standfast.quorum.configuration import in_force
+from standfast.quorum.placement import Candidate, place
+from standfast.quorum.ties import Ties
+from standfast.sim.draws import cluster_of
+from tests.quorum.play import TERM_S, TIMING, Play
+
+TOGETHER = {"q0": {"together": "shop"}, "q1": {"together": "shop"}}
+APART = {"q0": {"apart": "hubs"}, "q1": {"apart": "hubs"}}
+
+
+def regrouped(play: Play, by: str = "w", **each: dict) -> sig.Configure:
+    """An operator's wish for other groups."""
+    daemon = play.machine(by).daemon
+    assert daemon is not None
+    view = daemon.core.view
+    cluster = in_force(daemon.core.rules.cluster, view)
+    specs = tuple(structs.replace(spec, **each.get(spec.name, {})) for spec in cluster.queue_managers)
+    return sig.Configure(structs.replace(cluster, queue_managers=specs), view.settings.record.edition, "operator")
+
+
+def owners(play: Play) -> list[str | None]:
+    return [play.owner(qm) for qm in sorted(play.assignments)]
+
+
+# ------------------------------------------------------------ together
+
+
+def test_a_group_is_taken_over_as_a_whole_where_all_of_it_can_run():
+    """q1 can not run on b, which both of them prefer to c: so neither goes there."""
+    play = Play("together_taken_over", members=5, queue_managers=2, each=TOGETHER).settled()
+    play.machine("b").take(sig.FitnessChanged(("q1",)))
+    play.wait(TERM_S).die("a").wait(3 * TERM_S)
+    assert owners(play) == ["c", "c"]
+    assert len(play.said("member_evicted a, qm_assigned q0, qm_assigned q1")) == 1
+    play.ends()
+
+
+def test_a_move_of_one_moves_all_of_its_group():
+    play = Play("together_moved", queue_managers=3, each=TOGETHER).settled()
+    play.order(sig.Move("q1", "b")).wait(TERM_S)
+    assert owners(play) == ["b", "b", "a"]
+    assert len(play.said("qm_moving q0, qm_moving q1")) == 1
+    play.ends()
+
+
+def test_nothing_of_a_group_moves_where_one_of_it_can_not_run():
+    play = Play("-", queue_managers=2, each=TOGETHER).settled()
+    play.machine("b").take(sig.FitnessChanged(("q1",)))
+    play.wait(TERM_S).order(sig.Move("q0", "b")).order(sig.Drain("a", on=True)).wait(2 * TERM_S)
+    assert owners(play) == ["a", "a"]
+    assert list(play.answers.values()) == [sig.Verdict.TARGET_NOT_ELIGIBLE, sig.Verdict.DONE]
+
+
+def test_a_group_follows_one_of_it_that_fails_where_it_is():
+    play = Play("together_follows", queue_managers=2, each=TOGETHER, restart_limit=1).settled()
+    play.crash("q0", loop_on="a").wait(2 * TERM_S)
+    assert owners(play) == ["b", "b"]
+    assert play.said("qm_moving q1")
+    assert not play.said("qm_given_up")
+    play.ends()
+
+
+def test_one_that_fails_everywhere_leaves_its_group_where_it_is():
+    play = Play("-", queue_managers=2, each=TOGETHER, restart_limit=1).settled()
+    play.machine("b").warden.loops.add("q0")
+    play.crash("q0", loop_on="a").wait(6 * TERM_S)
+    assert play.assignments["q0"].phase is Phase.GIVEN_UP
+    assert play.owner("q1") == "b"
+    assert len(play.said("qm_moving q1")) == 1
+
+
+def test_a_group_falls_back_as_a_whole_and_not_when_one_of_it_was_moved_by_hand():
+    play = Play("-", queue_managers=2, each=TOGETHER, failback=Failback.PREFERRED, failback_after_s=0).settled()
+    play.die("a").wait(3 * TERM_S).return_of("a").wait(4 * TERM_S)
+    assert owners(play) == ["a", "a"]
+    play.order(sig.Move("q1", "b")).wait(4 * TERM_S)
+    assert owners(play) == ["b", "b"]
+
+
+def test_a_group_that_is_only_preferred_is_parted_where_it_must_be():
+    soft = {qm: {**fields, "together_rule": Tie.PREFERRED} for qm, fields in TOGETHER.items()}
+    play = Play("-", queue_managers=2, each=soft).settled()
+    play.order(sig.Move("q1", "b")).wait(TERM_S)
+    assert owners(play) == ["a", "b"]
+    assert play.said("qm_group_broken q1")
+    play.order(sig.Move("q0", "b")).wait(TERM_S)
+    assert play.said("qm_group_held q1")
+
+
+# ------------------------------------------------------------ apart
+
+
+def test_a_strict_apart_stays_down_rather_than_beside_the_other_and_says_so():
+    play = Play("apart_waits", queue_managers=2, each=APART).settled()
+    assert owners(play) == ["a", "b"]
+    play.die("a").wait(3 * TERM_S)
+    assert owners(play) == [None, "b"]
+    assert play.said("qm_group_waits q0")
+    play.return_of("a").wait(4 * TERM_S)
+    assert owners(play) == ["a", "b"]
+    assert play.said("qm_group_held q0")
+    play.ends()
+
+
+def test_a_preferred_apart_runs_beside_the_other_and_says_so_once():
+    soft = {qm: {**fields, "apart_rule": Tie.PREFERRED} for qm, fields in APART.items()}
+    play = Play("apart_not_held", queue_managers=2, each=soft).settled()
+    play.die("a").wait(3 * TERM_S)
+    assert owners(play) == ["b", "b"]
+    assert len(play.said("qm_group_broken")) == 1
+    play.return_of("a").wait(4 * TERM_S)
+    assert owners(play) == ["b", "b"]
+    play.order(sig.Move("q0", "a")).wait(TERM_S)
+    assert play.said("qm_group_held")
+    play.ends()
+
+
+def test_no_operator_moves_one_to_the_other():
+    play = Play("-", queue_managers=2, each=APART).settled()
+    play.order(sig.Move("q0", "b")).wait(TERM_S)
+    assert list(play.answers.values()) == [sig.Verdict.TARGET_APART]
+    assert owners(play) == ["a", "b"]
+
+
+def test_the_choice_for_one_leaves_a_place_to_the_others_of_its_group():
+    """q1 can only run on a, which both prefer: apart, q0 goes to b; together, both go to a though b has fewer."""
+    for groups, chosen in ((APART, "b"), (TOGETHER, "a")):
+        specs = [structs.replace(spec, **groups[spec.name]) for spec in cluster_of(3, TIMING).queue_managers]
+        view = View(
+            specs={spec.name: Kept(spec, 1) for spec in specs},
+            assignments={spec.name: Kept(Assignment(qm=spec.name), 1) for spec in specs},
+        )
+        among = {"a": Candidate("a", ()), "b": Candidate("b", ("q1",))}
+        among["a"].load = 5
+        assert place(specs[0], among, Ties(view)).name == chosen
+
+
+# ------------------------------------------------------------ changed at work
+
+
+def test_groups_that_change_at_work_move_nothing_and_count_from_then_on():
+    play = Play("groups_change", queue_managers=3).settled()
+    play.order(regrouped(play, **APART)).wait(TERM_S)
+    assert owners(play) == ["a", "a", "a"]
+    assert len(play.said("qm_group_broken")) == 1
+    play.die("a").wait(3 * TERM_S)
+    assert owners(play) == ["b", None, "b"]
+    play.order(regrouped(play, q0={"apart": ""}, q1={"apart": ""})).wait(TERM_S)
+    assert owners(play) == ["b", "b", "b"]
+    play.ends()
