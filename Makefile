@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test hunt test-cuts test-brokers test-clients test-alerts test-api deb test-deb test-vm lint types bench lock clean
+.PHONY: demo test hunt test-cuts test-brokers test-clients test-alerts test-api deb test-deb test-aws test-vm lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo
@@ -33,7 +33,13 @@ deb:
 test-deb:
 	@scripts/setup.sh test
 	@scripts/setup.sh hosts
-	$(BIN)/pytest -x tests/deploy/hosts
+	$(BIN)/pytest -x tests/deploy/hosts/test_hosts.py
+
+# The user data of the AWS templates on machines with systemd, in an AWS that runs here: joined, replaced, failed over.
+test-aws:
+	@scripts/setup.sh test
+	@scripts/setup.sh hosts
+	$(BIN)/pytest -x tests/deploy/hosts/test_user_data.py
 
 # The brokers that start for seconds: the whole driver suite, and each in a cluster through kills, node death and moves.
 test-brokers:
@@ -44,6 +50,7 @@ test-brokers:
 # The examples for clients of each protocol, through a takeover of a real cluster.
 test-clients:
 	@scripts/setup.sh test
+	@scripts/setup.sh clients
 	$(BIN)/pytest tests/real/clients
 
 # Sinks of events: RabbitMQ, a cluster without a majority, takeovers with sinks that fail at random.

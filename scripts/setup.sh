@@ -3,7 +3,8 @@
 # a virtual environment in .venv with exactly the locked versions. Repeating it costs next to nothing.
 #
 # Usage: scripts/setup.sh PURPOSE     demo: what the demonstration needs; test: also what the tests need;
-#                             hosts: what machines of their own need; vm: what machines with kernels of their own need
+#                             hosts: what machines of their own need; vm: what machines with kernels of their own need;
+#                             clients: what the examples for clients need
 # Exit codes: 4 something must be installed that this user may not install (it says what); else that of what failed.
 set -eu
 cd "$(dirname "$0")/.."
@@ -49,6 +50,10 @@ if [ "$purpose" = hosts ]; then
     need mmdebstrap mmdebstrap
     need nsenter util-linux
     need ip iproute2
+fi
+
+if [ "$purpose" = clients ]; then
+    need javac default-jdk-headless
 fi
 
 if [ "$purpose" = vm ]; then

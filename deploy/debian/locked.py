@@ -8,6 +8,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+NO_WHEEL = {"python-qpid-proton"}
+"""Would have to be compiled: who has a sink of AMQP 1.0 adds it, see docs/install.md."""
+
 
 def locked(wanted: set[str], text: str) -> str:
     """The entries of these packages and of all that they need."""
@@ -26,7 +29,7 @@ def main() -> None:
     """Of the base dependencies and the extras named."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     wishes = [*project["dependencies"], *(one for e in sys.argv[1:] for one in project["optional-dependencies"][e])]
-    names = {re.split(r"[\[><=~! ]", wish)[0].lower() for wish in wishes}
+    names = {re.split(r"[\[><=~! ]", wish)[0].lower() for wish in wishes} - NO_WHEEL
     sys.stdout.write(locked(names, Path("requirements/all.txt").read_text(encoding="utf-8")))
 
 

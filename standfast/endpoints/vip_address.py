@@ -31,6 +31,9 @@ EVERY_NS = 10 * S
 """Pause between two announcements after that."""
 DEFEND_NS = S
 """Least pause between two answers to a rival, so that two who both defend do not flood the wire."""
+_ONCE_MORE = BURST_NS.index(S)
+"""An answer to a rival is followed by the announcements of a burst from this one on: hosts that heed one a second have
+just heeded the rival's."""
 FORGET_NS = 30 * S
 """A rival that was not heard for so long is none any more."""
 RENEW_NS = S // 2
@@ -127,6 +130,7 @@ class Address:
         if now_ns - self._defended_ns >= DEFEND_NS:
             self._defended_ns = now_ns
             self._announce()
+            self._since_ns, self._steps = now_ns, _ONCE_MORE
         return news
 
     def give_up(self, now_ns: int, end_ns: int) -> None:

@@ -50,8 +50,9 @@ class Wire:
         """Say that it is here, in every form that hosts and switches heed. A loss is made good by the next time."""
         with contextlib.suppress(OSError):
             if isinstance(address, ipaddress.IPv4Address):
-                for operation in (_REQUEST, _REPLY):
-                    self._arp(operation, address.packed, address.packed)
+                # Linux takes a reply for gratuitous only when it is sent to the sender's own hardware address.
+                self._arp(_REQUEST, address.packed, address.packed)
+                self._arp(_REPLY, address.packed, address.packed, self.own)
             else:
                 told = _ND.pack(_ADVERTISEMENT, 0, 0, _OVERRIDE, address.packed)
                 self._neighbours(told + _OPTION.pack(_TARGET_LINK, 1, self.own), _ALL_NODES)
@@ -91,9 +92,9 @@ class Wire:
             return None
         return ipaddress.IPv6Address(address), sender.hex(":") or "unknown"
 
-    def _arp(self, operation: int, sender: bytes, target: bytes) -> None:
+    def _arp(self, operation: int, sender: bytes, target: bytes, to: bytes = bytes(6)) -> None:
         ethernet = _BROADCAST + self.own + struct.pack("!H", _ETH_ARP)
-        self._socket.send(ethernet + _ARP.pack(*_ARP_HEAD, operation, self.own, sender, bytes(6), target))
+        self._socket.send(ethernet + _ARP.pack(*_ARP_HEAD, operation, self.own, sender, to, target))
 
     def _neighbours(self, message: bytes, to: str) -> None:
         self._socket.sendto(message, (to, 0, 0, socket.if_nametoindex(self._interface)))

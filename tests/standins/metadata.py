@@ -15,11 +15,15 @@ TOKEN = "X-aws-ec2-metadata-token"
 class MetadataStandIn:
     """`items`: what is below /latest/, by path; `asked`: every path that was asked for with a valid token."""
 
-    def __init__(self, items: dict[str, str]) -> None:
+    def __init__(self, items: dict[str, str], at: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.items = items
         self.asked: list[str] = []
         self.tokens: set[str] = set()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server = ThreadingHTTPServer(at, self._handler())
+
+    def items_for(self, address: str) -> dict[str, str]:
+        """What there is for who asks from that address."""
+        return self.items
 
     @property
     def url(self) -> str:
@@ -41,9 +45,8 @@ class MetadataStandIn:
                     return self._answer(401, "")
                 path = self.path.removeprefix("/latest/")
                 service.asked.append(path)
-                if path not in service.items:
-                    return self._answer(404, "")
-                return self._answer(200, service.items[path])
+                items = service.items_for(self.client_address[0])
+                return self._answer(200, items[path]) if path in items else self._answer(404, "")
 
             def _answer(self, status: int, body: str) -> None:
                 self.send_response(status)

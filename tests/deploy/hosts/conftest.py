@@ -154,3 +154,12 @@ def mounting(script: str) -> str:
     )
     assert count == 1
     return script.replace("apt-get install -y mosquitto\n", "")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What was measured, line by line."""
+    passed = terminalreporter.stats.get("passed", ())
+    if lines := [text for report in passed if report.when == "call" for _, text in report.user_properties]:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.line(line)

@@ -32,9 +32,8 @@ def bare() -> Path:
     return archive
 
 
-def installed(package: Path, room: Path) -> Path:
-    """The bare root with this package and a broker, by apt alone; in `room`."""
-    root = room / "installed"
+def unpacked(root: Path) -> Path:
+    """The bare root, with this machine's way to packages."""
     root.mkdir()
     run("tar", "-C", root, "-xpf", bare())
     for name in _NETWORK:
@@ -43,6 +42,12 @@ def installed(package: Path, room: Path) -> Path:
             shutil.copytree(source, target, dirs_exist_ok=True)
         elif source.exists():
             shutil.copy(source, target)
+    return root
+
+
+def installed(package: Path, room: Path) -> Path:
+    """The bare root with this package and a broker, by apt alone; in `room`."""
+    root = unpacked(room / "installed")
     shutil.copy(package, root / "root/standfast.deb")
     inside = ("chroot", root, "env", "DEBIAN_FRONTEND=noninteractive", f"HOME={os.sep}root", "apt-get")
     run(*inside, "update", "-qq")
