@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test hunt test-cuts test-brokers test-clients test-alerts test-api deb test-deb test-aws test-vm lint types bench lock clean
+.PHONY: demo test hunt test-cuts test-brokers test-clients test-alerts test-rabbit4 test-api deb test-deb test-aws test-vm lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo
@@ -12,7 +12,7 @@ test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint types
 	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/real --ignore tests/deploy/hosts --ignore tests/fuzz --ignore tests/vm
-	$(BIN)/pytest -n 2 --dist loadfile tests/real --ignore tests/real/cuts --ignore tests/real/brokers --ignore tests/real/clients --ignore tests/real/alerts
+	$(BIN)/pytest -n 2 --dist loadfile tests/real --ignore tests/real/cuts --ignore tests/real/brokers --ignore tests/real/clients --ignore tests/real/alerts --ignore tests/real/debian13
 	scripts/rooted.sh $(BIN)/pytest tests/real/cuts/test_three_members.py
 
 # Every planted bug, also those that the simulator finds only after many seeds.
@@ -57,6 +57,12 @@ test-clients:
 test-alerts:
 	@scripts/setup.sh test
 	$(BIN)/pytest tests/alerts tests/real/test_alerts.py tests/real/alerts
+
+# RabbitMQ 4 with its own AMQP 1.0 as a sink, through takeovers; in a root of Debian 13 that is made once. Needs root.
+test-rabbit4:
+	@scripts/setup.sh test
+	@scripts/setup.sh rabbit4
+	$(BIN)/pytest -x tests/real/debian13
 
 # The API against schemathesis, a minute for each right (STANDFAST_FUZZ_S), after its other tests.
 test-api:

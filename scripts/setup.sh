@@ -4,7 +4,8 @@
 #
 # Usage: scripts/setup.sh PURPOSE     demo: what the demonstration needs; test: also what the tests need;
 #                             hosts: what machines of their own need; vm: what machines with kernels of their own need;
-#                             clients: what the examples for clients need
+#                             clients: what the examples for clients need;
+#                             rabbit4: what a root of another Debian needs
 # Exit codes: 4 something must be installed that this user may not install (it says what); else that of what failed.
 set -eu
 cd "$(dirname "$0")/.."
@@ -54,6 +55,11 @@ fi
 
 if [ "$purpose" = clients ]; then
     need javac default-jdk-headless
+fi
+
+if [ "$purpose" = rabbit4 ]; then
+    need mmdebstrap mmdebstrap
+    need unshare util-linux
 fi
 
 if [ "$purpose" = vm ]; then

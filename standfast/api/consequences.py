@@ -6,10 +6,10 @@ from statistics import median
 from msgspec import Struct
 
 from standfast.cli.can_stop import left_behind
-from standfast.cli.history import Takeover
 from standfast.cli.verdict import cost_sentence
 from standfast.cli.words import duration
 from standfast.member.report import MemberReport, StatusReport, is_up, situation
+from standfast.member.turns import Takeover
 from standfast.model.cluster import Role
 from standfast.model.records import Phase
 from standfast.ports import Durability

@@ -16,11 +16,11 @@ import msgspec
 
 from standfast.api import limits, telling
 from standfast.api.answers import Failure, Happened, Look
-from standfast.cli.history import Takeover, takeovers
 from standfast.errors import StandfastError
 from standfast.member.control_client import ControlClient
 from standfast.member.control_protocol import EventLine, Events, Status
 from standfast.member.report import StatusReport
+from standfast.member.turns import Takeover, takeovers
 
 AGAIN_S = 0.5
 """Pause before a member that does not answer is asked again."""

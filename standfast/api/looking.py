@@ -11,11 +11,11 @@ from standfast.api.bodies import Question
 from standfast.api.desk import Call, unknown
 from standfast.api.stream import stream
 from standfast.cli.can_stop import left_behind
-from standfast.cli.history import Takeover
 from standfast.cli.verdict import cost_sentence
 from standfast.member.config_protocol import ConfigReport
 from standfast.member.control_protocol import CanStop, SafetyReport, ShowConfig, TakeSnapshot
 from standfast.member.snapshot import Snapshot
+from standfast.member.turns import Takeover
 from standfast.model.cluster import StoreSpec
 from standfast.tokens import Token
 

@@ -12,9 +12,9 @@ from standfast.api.bodies import Login, MoveOrder, Order, Question
 from standfast.api.desk import Call
 from standfast.api.gate import MEMBER, Wanted
 from standfast.api.limits import EVENTS_KEPT
-from standfast.cli.history import Takeover
 from standfast.member.config_protocol import ConfigReport
 from standfast.member.snapshot import Snapshot
+from standfast.member.turns import Takeover
 from standfast.tokens import Right, Token
 
 BASE = "/api/v1"

@@ -9,7 +9,7 @@ from rich.text import Text
 from standfast.cli.asking import Asked, asking
 from standfast.cli.examples import example
 from standfast.cli.screen import Cell, Column, as_json, console, hanging, moment, show, styled, table
-from standfast.cli.verdict import headline, member_words, qm_words, remarks
+from standfast.cli.verdict import copy_words, headline, member_words, qm_words, remarks
 from standfast.cli.words import RUN_STATES, STYLES, Level, duration, plain
 from standfast.errors import Unreachable, UsageError
 from standfast.member.control_protocol import Status
@@ -115,8 +115,8 @@ def _queue_manager(report: StatusReport, qm: QueueManagerReport) -> list[Cell]:
     notes = [f"moving to {qm.target}"] if qm.target else []
     if qm.phase is not Phase.RUNNING and qm.local is not None:
         notes.append(f"{RUN_STATES[qm.local]} here")
-    if qm.outdated:
-        notes.append(f"outdated on {', '.join(qm.outdated)}")
+    if copies := copy_words(report, qm):
+        notes.append(f"copies: {copies}")
     notes += [f"{kind} {group}" for kind, group in (("together", qm.together), ("apart", qm.apart)) if group]
     if qm.durability and qm.durability != "synced":
         notes.append(f"acknowledged is not safe: {qm.durability}")
@@ -168,22 +168,29 @@ def _lease(member: MemberReport) -> str:
 
 def _foot(report: StatusReport) -> list[Text]:
     """Store, timing and who answered."""
+    return [
+        *facts(report),
+        Text(f"Cluster  {report.cluster}, seen by {report.answered_by} at {moment(report.at_unix_ms)}"),
+    ]
+
+
+def facts(report: StatusReport) -> list[Text]:
+    """Store, shared disk, sinks of events and timing, a line for each."""
     store = report.store
-    facts = [f"leader {store.leader}"] if store.leader else []
-    facts += [f"revision {store.revision}"]
-    facts += [f"{store.latency_ms:.1f} ms"] if store.latency_ms is not None else []
-    facts += [f"etcd {store.version}"] if store.version else []
+    said = [f"leader {store.leader}"] if store.leader else []
+    said += [f"revision {store.revision}"]
+    said += [f"{store.latency_ms:.1f} ms"] if store.latency_ms is not None else []
+    said += [f"etcd {store.version}"] if store.version else []
     answers = "answers" if store.reachable else "DOES NOT ANSWER"
     timing = report.timing
     return [
-        Text(f"Store    {answers}, {', '.join(facts)}"),
+        Text(f"Store    {answers}, {', '.join(said)}"),
         *_disk(report),
         *_sinks(report),
         Text(
             f"Timing   heartbeat {timing.interval_ms} ms, lease {timing.term_ms} ms, in doubt after "
             f"{timing.interval_ms * timing.in_doubt_after} ms"
         ),
-        Text(f"Cluster  {report.cluster}, seen by {report.answered_by} at {moment(report.at_unix_ms)}"),
     ]
 
 
@@ -201,10 +208,10 @@ def _sinks(report: StatusReport) -> list[Text]:
     """Where events go, as the answering member's courier has it."""
     lines = []
     for sink in report.sinks:
-        facts = [str(sink.state), f"{sink.delivered} delivered from here"]
-        facts += [f"{sink.waiting} wait"] if sink.waiting else []
-        facts += ["reads the log"] if sink.reading_log else []
-        lines.append(Text(f"Sink     {sink.name} ({sink.kind}) {', '.join(facts)}"))
+        said = [str(sink.state), f"{sink.delivered} delivered from here"]
+        said += [f"{sink.waiting} wait"] if sink.waiting else []
+        said += ["reads the log"] if sink.reading_log else []
+        lines.append(Text(f"Sink     {sink.name} ({sink.kind}) {', '.join(said)}"))
     return lines
 
 

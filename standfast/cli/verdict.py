@@ -229,3 +229,18 @@ def _of_the_cluster(report: StatusReport) -> Iterator[Remark]:
 def cost_sentence(reason: Reason) -> str:
     """One cost in words, without a full stop."""
     return COSTS[reason.cost].format(subject=reason.subject, left=reason.left, needed=reason.needed)
+
+
+def copy_words(report: StatusReport, qm: QueueManagerReport) -> str:
+    """How it stands with the copies of a replicated queue manager's data; empty for another one.
+
+    In detail where the answering member has one; else what the store knows.
+    """
+    if not qm.replicated:
+        return ""
+    outdated = f"outdated on {', '.join(qm.outdated)}" if qm.outdated else ""
+    if qm.copy is None:
+        return outdated or "no copy is outdated"
+    percent = "" if qm.copy.percent is None else f" {qm.copy.percent:.0f} %"
+    here = f"{plain(qm.copy.situation)}{percent}, as {report.answered_by} sees it"
+    return f"{here}; {outdated}" if outdated else here

@@ -9,18 +9,20 @@ from typing import NamedTuple
 from rich.text import Text
 
 from standfast.cli.events import severity
-from standfast.cli.history import Takeover, takeovers
 from standfast.cli.screen import hanging, moment, styled
-from standfast.cli.status import summary
-from standfast.cli.verdict import LEVEL_OF, member_words, qm_words
+from standfast.cli.status import facts, summary
+from standfast.cli.verdict import LEVEL_OF, copy_words, member_words, qm_words
 from standfast.cli.words import STYLES, Level, duration, plain
 from standfast.member.control_protocol import EventLine
 from standfast.member.report import MemberReport, QueueManagerReport, StatusReport
+from standfast.member.turns import Takeover, takeovers
 from standfast.model.cluster import Role
 from standfast.model.events import Severity
 
 WIDE = 110
 """From this width on events stand beside the rest, not below."""
+LONG = 18
+"""Lines that must be left for events before store and timing are shown above them."""
 GAP = 3
 BAR = 16
 TURNS = 5
@@ -51,6 +53,8 @@ def view(seen: Seen, width: int, height: int) -> Text:
     if width >= WIDE or height >= len(top) + len(left) + len(report.members) + 12:
         left += [Text(), *_hearing(report)]
     left += [Text(), *_turns(takeovers(seen.lines), left_width)]
+    if wide or height >= len(top) + len(left) + LONG:
+        left += [Text(), *facts(report)]
     foot = Text(
         f"{report.cluster}, seen by {report.answered_by} at {moment(report.at_unix_ms)[11:19]}   q quits", "dim"
     )
@@ -87,11 +91,13 @@ def _head(title: str) -> Text:
 
 
 def _queue_managers(report: StatusReport, room: int) -> list[Text]:
-    """One line each; those that do not run first, so that those beyond the room are well."""
+    """One line each, and one for copies; those that do not run first, so that those beyond the room are well."""
     found = sorted(report.queue_managers, key=lambda qm: (qm_words(report, qm).level is Level.OK, qm.name))
     shown = found[:room]
     names = max((len(qm.name) for qm in shown), default=0)
-    lines = [_head("QUEUE MANAGERS"), *(_queue_manager(report, qm, names) for qm in shown)]
+    lines = [_head("QUEUE MANAGERS")]
+    for qm in shown:
+        lines += [_queue_manager(report, qm, names), *_copies(report, qm)]
     return [*lines, Text(f"and {len(found) - room} more")] if len(found) > room else lines
 
 
@@ -102,6 +108,11 @@ def _queue_manager(report: StatusReport, qm: QueueManagerReport, names: int) -> 
     line.append(f"  {qm.kind}  epoch {qm.epoch}", "dim")
     ready = [m.name for m in report.members if _ready(report, m, qm)]
     return line.append(f"  standby: {', '.join(ready) or 'NOBODY'}", "" if ready else STYLES[Level.WARNING])
+
+
+def _copies(report: StatusReport, qm: QueueManagerReport) -> list[Text]:
+    words = copy_words(report, qm)
+    return [Text(f"  copies: {words}", STYLES[Level.WARNING] if qm.outdated else "")] if words else []
 
 
 def _ready(report: StatusReport, member: MemberReport, qm: QueueManagerReport) -> bool:

@@ -46,6 +46,10 @@ _PEER = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 _log = logging.getLogger(__name__)
 
 
+NOBODY = 2**32 - 1
+"""The kernel's word for a login uid that is not set."""
+
+
 class Actor(Struct, frozen=True):
     """Who asked, as the kernel knows it. Not resolved to a user name: that lookup may wait for a network.
 
@@ -54,16 +58,19 @@ class Actor(Struct, frozen=True):
         uid: of its user.
         gid: of its group.
         on_behalf: for whom it says that it asks; empty: for itself.
+        login_uid: of the user who logged in, whom `sudo` does not change (proc(5), loginuid); None: unknown.
     """
 
     pid: int
     uid: int
     gid: int
     on_behalf: str = ""
+    login_uid: int | None = None
 
     def __str__(self) -> str:
         """For logs and events."""
-        return self.on_behalf or f"uid {self.uid} (pid {self.pid})"
+        login = f", logged in as uid {self.login_uid}" if self.login_uid not in {None, self.uid} else ""
+        return self.on_behalf or f"uid {self.uid}{login} (pid {self.pid})"
 
 
 def printable(name: str) -> str:
@@ -221,7 +228,17 @@ async def _send(writer: asyncio.StreamWriter, response: Response) -> None:
 def _actor(writer: asyncio.StreamWriter) -> Actor:
     """Who is at the other end (SO_PEERCRED, unix(7))."""
     raw = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    return Actor(*_PEER.unpack(raw))
+    pid, uid, gid = _PEER.unpack(raw)
+    return Actor(pid, uid, gid, login_uid=_login_uid(pid))
+
+
+def _login_uid(pid: int) -> int | None:
+    """Of a process that may be gone already; None also where nobody logged in, as for a service."""
+    try:
+        found = int(Path(f"/proc/{pid}/loginuid").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return None if found == NOBODY else found
 
 
 def _listener(path: Path, group: str | None) -> socket.socket:

@@ -56,6 +56,7 @@ from standfast.member.warden_reports import State
 from standfast.member.watchdog import Watchdog
 from standfast.member.windows import Windows
 from standfast.model.cluster import Cluster, Role
+from standfast.model.events import Event
 from standfast.ports import boottime_ns
 from standfast.quorum import signals as sig
 from standfast.quorum.core import Core, Identity
@@ -160,11 +161,13 @@ class Daemon:
         runtime.link, runtime.scribe, runtime.attendant, runtime.warden = links, scribe, attendant, hands
         runtime.memory, hands.reports = memory, attendant
         files = Files(state.path, self._trust_dir, self.log_format)
-        alerting = telling(runtime, scribe, reporter, board, counters=links.counters, files=files)
+        alerting = telling(
+            *(runtime, scribe, reporter, board), counters=links.counters, files=files, history=ledger.history
+        )
         hands.on_state, notifier = lambda told: _note_containment(reporter, told), Notifier()
         parts = (Handover(hands, notifier), Configuring(self._cluster, core, attendant), alerting, replication)
         told = (self._cluster, reporter, ledger, journal, runtime.order)
-        control = ControlServer(self._socket, _handler(told, *parts), self._group)
+        control = ControlServer(self._socket, _handler(told, *parts, tell=scribe.tell), self._group)
         watchdog = self._watchdog(cluster, state, hands, journal, reporter)
         where = (self._cluster, attendant.place, lambda: core.view, runtime.give, reporter)
         hops = Hops(self._me, lambda: core.rules.cluster, runtime.give, reporter)
@@ -289,9 +292,16 @@ def _handler(
     configuring: Configuring,
     alerting: Alerting,
     replication: Replication,
+    *,
+    tell: Callable[[Event], Awaitable[None]],
 ) -> MemberHandler:
     return MemberHandler(
-        *told, restart=handover.restart, configuring=configuring, alerting=alerting, replication=replication
+        *told,
+        tell=tell,
+        restart=handover.restart,
+        configuring=configuring,
+        alerting=alerting,
+        replication=replication,
     )
 
 

@@ -48,6 +48,7 @@ from standfast.member.replication import Replication
 from standfast.member.report import situation
 from standfast.member.reporter import Reporter
 from standfast.model.cluster import Cluster, MemberSpec, Role
+from standfast.model.events import Event
 from standfast.quorum import signals as sig
 from standfast.quorum import voter_orders
 from standfast.quorum.can_stop import can_stop
@@ -97,7 +98,10 @@ def _judge(spec: MemberSpec) -> None:
 
 
 class MemberHandler:
-    """Of one member. `order` gives an order to the core and waits for how it ends; `restart`: see Handover."""
+    """Of one member. `order` gives an order to the core and waits for how it ends.
+
+    `tell`: see Scribe; `restart`: see Handover.
+    """
 
     def __init__(
         self,
@@ -107,6 +111,7 @@ class MemberHandler:
         journal: Journal,
         order: Callable[[sig.Order], Awaitable[sig.Verdict]],
         *,
+        tell: Callable[[Event], Awaitable[None]],
         restart: Callable[..., Awaitable[RestartReport]],
         configuring: Configuring,
         alerting: Alerting,
@@ -117,6 +122,7 @@ class MemberHandler:
         self._ledger = ledger
         self._journal = journal
         self._order = order
+        self._tell = tell
         self._restart = restart
         self._configuring = configuring
         self._alerting = alerting
@@ -137,7 +143,7 @@ class MemberHandler:
             outcome = type(error).__name__
             raise
         finally:
-            self._journal.told(audit.ordered(request, actor, outcome, self._cluster.name))
+            await self._tell(audit.ordered(request, actor, outcome, self._cluster.name))
         return answer
 
     async def _answer(self, request: Request, actor: Actor) -> Response:

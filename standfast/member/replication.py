@@ -14,7 +14,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Container
 
-from standfast.member.report import NoticeKind
+from standfast.member.report import CopyReport, NoticeKind
 from standfast.member.reporter import Reporter
 from standfast.model.cluster import QueueManagerSpec
 from standfast.model.records import Assignment
@@ -51,6 +51,8 @@ class Replication:
         self.changed: Callable[[], None] = lambda: None
         self._hands: dict[str, Hand] = {}
         self._troubles: dict[str, str] = {}
+        self._copies: dict[str, CopyReport] = {}
+        reporter.copies = self._copies.get
         self._stirred = asyncio.Event()
 
     def trouble(self, qm: str) -> str:
@@ -95,10 +97,12 @@ class Replication:
             await self._act(hand, spec, replica, view)
         except DrbdTrouble as trouble:
             self._troubled(qm, str(trouble))
+            self._copies.pop(qm, None)
             self._reporter.notice(NoticeKind.REPLICA, qm, str(trouble))
 
     def _say(self, qm: str, replica: Replica | None) -> None:
         now = situation(replica)
+        self._copies[qm] = _copy(now, replica)
         startable = replica is not None and replica.disk in STARTABLE
         self._troubled(qm, "" if startable else f"its copy is {now}")
         percent = f" {replica.percent:.0f} %" if replica is not None and replica.percent is not None else ""
@@ -135,6 +139,19 @@ class Replication:
         elif replica.role == "Primary" and replica.peer_disk not in {"UpToDate", "DUnknown"} and peer not in a.outdated:
             # Known to DRBD and not to the store: it was outdated under an override, or before this cluster was.
             await self._order(sig.Outdate(a.qm, peer))
+
+
+def _copy(now: Situation, replica: Replica | None) -> CopyReport:
+    if replica is None:
+        return CopyReport(situation=now)
+    return CopyReport(
+        situation=now,
+        role=replica.role,
+        connection=replica.connection,
+        disk=replica.disk,
+        peer_disk=replica.peer_disk,
+        percent=replica.percent,
+    )
 
 
 __all__ = ["Replication"]

@@ -65,6 +65,26 @@ class MemberReport(Struct, frozen=True, kw_only=True):
     hears: tuple[str, ...] | None = None
 
 
+class CopyReport(Struct, frozen=True, kw_only=True):
+    """The answering member's copy of a replicated queue manager's data.
+
+    Attributes:
+        situation: what it means, a word of storage/drbd_state.py.
+        role: what DRBD says: `Primary`, `Secondary` or `Unknown`.
+        connection: likewise: `Connected`, `WFConnection`, `SyncTarget` and so on.
+        disk: likewise, of this copy: `UpToDate`, `Inconsistent`, `Outdated` and so on.
+        peer_disk: likewise, of the other one.
+        percent: how far a resynchronisation has come; None when there is none.
+    """
+
+    situation: str
+    role: str = ""
+    connection: str = ""
+    disk: str = ""
+    peer_disk: str = ""
+    percent: float | None = None
+
+
 class QueueManagerReport(Struct, frozen=True, kw_only=True):
     """One queue manager as the answering member sees it.
 
@@ -88,6 +108,8 @@ class QueueManagerReport(Struct, frozen=True, kw_only=True):
         mates: those that must be where it is.
         rivals: those that must not.
         untied: how its groups are not held, an Untied word; empty: they are.
+        replicated: whether each data member has a copy of its data.
+        copy: the answering member's copy; None when it has none, or has not looked yet.
     """
 
     name: str
@@ -109,6 +131,8 @@ class QueueManagerReport(Struct, frozen=True, kw_only=True):
     mates: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ()
     untied: Untied = Untied.NONE
+    replicated: bool = False
+    copy: CopyReport | None = None
 
 
 class StoreReport(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from standfast.alerts.pump import SinkReport
 from standfast.managers.registry import DRIVERS
 from standfast.member.control_protocol import OverrideReport
 from standfast.member.report import (
+    CopyReport,
     DiskReport,
     MemberReport,
     Notice,
@@ -70,6 +71,8 @@ class Reporter:
         self.disk: Callable[[], DiskReport] | None = None
         """How it stands with the shared disk; None where there is none."""
 
+        self.copies: Callable[[str], CopyReport | None] = lambda _: None
+        """This member's copy of a replicated queue manager's data."""
         self.sinks: Callable[[], tuple[SinkReport, ...]] = tuple
         """How it stands with each sink of events."""
 
@@ -202,6 +205,8 @@ class Reporter:
             reason=a.reason,
             failed_on=a.failed_on,
             outdated=a.outdated,
+            replicated=spec.storage.replicated,
+            copy=self.copies(name) if spec.storage.replicated else None,
             local=run.state if run is not None else None,
             durability=driver.durability if driver else "",
             together=spec.together,

@@ -15,6 +15,7 @@ from standfast.member.inbox import Inbox
 from standfast.member.journal import Journal
 from standfast.model.events import Event, EventKind
 from standfast.model.records import Outcome, Transaction
+from standfast.model.told import StoredEvent
 from standfast.model.view import View
 from standfast.ports import KeyValue, boottime_ns
 from standfast.quorum import signals as sig
@@ -30,6 +31,8 @@ TRIM_EVERY_S = 600.0
 LOST_AFTER_S = 5.0
 """How long the store must have failed before that is an event: an election of its leader is none."""
 LOOK_EVERY_S = 1.0
+TOLD_WITHIN_S = 1.0
+"""How long at most who gave an order waits until that stands in the log."""
 STORE = "store"
 """Subject of events about it."""
 
@@ -85,10 +88,35 @@ class Scribe:
         """Start a transaction."""
         self._spawn(self._transact(tag, transaction))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    async def tell(self, event: Event) -> None:
+        """Put an event into the store's log that goes with no change there, so that every member can show it.
+
+        Returns when it is there, or after TOLD_WITHIN_S; it is then on its way. Where the store does not take it, it
+        is told as one of this member alone. Never raises.
+        """
+        if self.trouble or self.full:
+            self._journal.told(event)
+            return
+        task = self._spawn(self._tell(event))
+        await asyncio.wait({task}, timeout=TOLD_WITHIN_S)
+
+    async def _tell(self, event: Event) -> None:
+        events: tuple[StoredEvent, ...] = ()
+        try:
+            events = (await self._ledger.transact(Transaction(guards=(), puts=(), events=(event,)))).events
+        except StoreError as error:
+            self._failed(error)
+        finally:  # also when this member ends meanwhile
+            if events:
+                self._journal.stored(events)
+            else:
+                self._journal.told(event)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -10,6 +10,7 @@ from standfast.member.metrics import CONTENT_TYPE, Metrics
 from standfast.member.reporter import Reporter
 from standfast.member.runtime import Runtime
 from standfast.member.scribe import Scribe
+from standfast.member.timekeeper import History, Timekeeper
 from standfast.model.told import StoredEvent
 from standfast.ports import LinkCounters
 
@@ -23,16 +24,26 @@ class Files(NamedTuple):
 
 
 def telling(
-    runtime: Runtime, scribe: Scribe, reporter: Reporter, board: HealthBoard, *, counters: LinkCounters, files: Files
+    runtime: Runtime,
+    scribe: Scribe,
+    reporter: Reporter,
+    board: HealthBoard,
+    *,
+    counters: LinkCounters,
+    files: Files,
+    history: History,
 ) -> Alerting:
     """Connect both to what they hear from; the courier is started by the one that is returned."""
     core, journal = runtime.core, runtime.journal
     alerting = Alerting(core, journal, **files._asdict())
     metrics = Metrics(core.rules.cluster.name, core.me, counters)
+    timekeeper = Timekeeper(history, journal.told)
 
     def told(event: StoredEvent, stored: bool) -> None:
         metrics.told(event)
         alerting.told(event, stored)
+        if stored:
+            timekeeper.told(event)
 
     journal.on_told, reporter.sinks = told, alerting.reports
     runtime.on_message, scribe.on_read = metrics.message, metrics.read

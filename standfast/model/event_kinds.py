@@ -24,6 +24,7 @@ class EventKind(StrEnum):
     QM_ASSIGNED = "qm_assigned"
     QM_STARTING = "qm_starting"
     QM_RUNNING = "qm_running"
+    QM_TAKEN_OVER = "qm_taken_over"
     QM_FAILED = "qm_failed"
     QM_RELEASED = "qm_released"
     QM_KEPT = "qm_kept"

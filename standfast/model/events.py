@@ -72,6 +72,13 @@ CATALOGUE: dict[EventKind, Entry] = {
     EventKind.QM_ASSIGNED: _entry(_I, "A queue manager has a new owner.", _NOTHING),
     EventKind.QM_STARTING: _entry(_I, "Its owner is about to start the queue manager.", _NOTHING),
     EventKind.QM_RUNNING: _entry(_I, "The queue manager answers its clients.", _NOTHING),
+    EventKind.QM_TAKEN_OVER: _entry(
+        _W,
+        "The queue manager runs here after a takeover: `total_ms` after the first doubt about its former owner, "
+        "`took_ms` of them after the decision.",
+        "Clients are served again. Look why the former owner went.",
+        stored=False,
+    ),
     EventKind.QM_FAILED: _entry(
         _W, "The queue manager ended or did not answer; it is started again.", "Read its log if it recurs."
     ),
@@ -318,9 +325,9 @@ CATALOGUE: dict[EventKind, Entry] = {
     EventKind.ALERT_TEST: _entry(_I, "An operator tried whether alerts arrive.", _NOTHING, stored=False),
     EventKind.ORDER_GIVEN: _entry(
         _I,
-        "Somebody gave this member an order; `by` says who, `verdict` what became of it. Subject: what it was about.",
+        "Somebody gave a member an order; `by` says who, `verdict` what became of it. Subject: what it was about. "
+        "Where the store does not take it, that member alone tells it.",
         _NOTHING,
-        stored=False,
     ),
     EventKind.LOGIN_REFUSED: _entry(
         _W,

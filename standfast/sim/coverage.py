@@ -19,6 +19,7 @@ from standfast.sim.flicker import Shape
 OUT_OF_REACH = frozenset(
     {
         EventKind.QM_STOP_STUCK,
+        EventKind.QM_TAKEN_OVER,
         EventKind.STORAGE_CONTESTED,
         EventKind.STORE_LOST,
         EventKind.STORE_BACK,

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from standfast.model.sinks import SinkKind, SinkSpec
 
-STARTS_S = 60.0
+STARTS_S = 180.0
 HOST = "127.0.83.1"
 
 
@@ -46,6 +46,7 @@ class Receiver:
 
     kind: SinkKind
     ended_by = signal.SIGKILL
+    starts_slowly = False
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -183,6 +184,7 @@ class Rabbit(Receiver):
     """RabbitMQ, spoken to in AMQP 0.9.1; with its plugin for AMQP 1.0."""
 
     kind = SinkKind.AMQP091
+    starts_slowly = True
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -247,13 +249,20 @@ class Rabbit(Receiver):
         await connection.close()
 
     async def events(self):
-        connection, channel = await self._channel()
-        queue = await channel.get_queue(self.kind.value)
-        found = []
-        while (message := await queue.get(fail=False)) is not None:
-            found.append(json.loads(message.body))
-        await connection.close()  # nothing was acknowledged: it all goes back
-        return found
+        connection, _ = await self._channel()
+        try:
+            return await received_by_rabbit(connection, self.kind.value)
+        finally:
+            await connection.close()
+
+
+async def received_by_rabbit(connection: Any, queue: str) -> list[dict]:
+    """What is in a queue. Nothing is acknowledged, so that all of it goes back with the connection's end."""
+    found = []
+    held = await (await connection.channel()).get_queue(queue)
+    while (message := await held.get(fail=False)) is not None:
+        found.append(json.loads(message.body))
+    return found
 
 
 class RabbitAmqp10(Rabbit):
@@ -313,7 +322,11 @@ class TrapDaemon(Receiver):
         )
 
     async def events(self):
-        text = (self.directory / "traps").read_text()
+        return self.parsed((self.directory / "traps").read_text())
+
+    @staticmethod
+    def parsed(text: str) -> list[dict]:
+        """Of whole lines that it wrote."""
         pattern = r'7403\.1\.1\.0 = STRING: "([^"]+)".*?7403\.1\.2\.0 = STRING: "([^"]+)"'
         return [{"id": told, "type": f"standfast.{kind}"} for told, kind in re.findall(pattern, text)]
 

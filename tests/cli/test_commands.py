@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from standfast.cli.history import takeovers
 from standfast.errors import NotSafe, Outdated, Refused, StoreUnavailable, UsageError
 from standfast.member.control_protocol import (
     CanStop,
@@ -20,6 +19,7 @@ from standfast.member.control_protocol import (
     Undrain,
 )
 from standfast.member.report import situation
+from standfast.member.turns import takeovers
 from standfast.model.events import CATALOGUE, EventKind
 from standfast.quorum.can_stop import Cost, Situation, can_stop
 from standfast.quorum.signals import Verdict
@@ -200,6 +200,25 @@ def test_takeovers_are_made_from_the_log():
 def test_a_start_that_another_owner_overtook_never_ran():
     log = [LOG[1], line(5, "qm_assigned", "orders", owner="b", epoch=2, reason="x", was="a"), LOG[3], LOG[7]]
     assert [(t.epoch, t.took_ms) for t in takeovers(log)] == [(1, None), (2, 46.0)]
+
+
+@pytest.mark.parametrize(
+    ("order", "told"), [(("move", "orders"), "alice"), (("drain", "b"), "alice"), (("drain", "a"), ""), (None, "")]
+)
+def test_who_ordered_a_move_is_told_with_it(order, told):
+    moved = [
+        line(12, "qm_moving", "orders", owner="b", to="a", epoch=2, reason="x"),
+        *([line(13, "order_given", order[1], order=order[0], by="alice", verdict="done")] if order else []),
+        line(14, "qm_assigned", "orders", owner="a", epoch=3, reason="x", was="b"),
+        line(15, "qm_running", "orders", owner="a", epoch=3, claim_ms=4.0, start_ms=42.0),
+    ]
+    evicted = [
+        line(90, "qm_assigned", "orders", owner="b", epoch=4, reason="a_evicted", was="a"),
+        line(91, "qm_running", "orders", owner="b", epoch=4, claim_ms=4.0, start_ms=42.0),
+    ]
+    found = takeovers([*LOG, *moved, *evicted])
+    assert [(t.by, t.planned) for t in found][-2:] == [(told, True), ("", False)]
+    assert not any(t.planned for t in found[:-2])
 
 
 def test_history_as_json_can_be_narrowed(terminal):

@@ -11,8 +11,10 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from standfast.cli.status import screen
 from standfast.cli.watch_view import Seen, view
 from standfast.member.control_protocol import EventLine
+from standfast.member.report import CopyReport
 from standfast.model.events import EventKind
 from standfast.model.records import MemberState, Phase
 
@@ -99,3 +101,16 @@ def test_on_a_terminal_it_renews_itself_and_ends_with_q_as_if_it_had_never_been(
 
 def test_in_a_pipe_it_says_what_to_use_instead(terminal):
     assert terminal("watch").exit_code == 2
+
+
+def test_copies_of_replicated_data_are_told_as_far_as_the_asked_member_knows():
+    resync = CopyReport(situation="resync", percent=43.2)
+    for copy, outdated, said in (
+        (None, (), "no copy is outdated"),
+        (None, ("b",), "outdated on b"),
+        (resync, ("b",), "resync 43 %, as b sees it; outdated on b"),
+    ):
+        report = status_report(queue_managers=(qm_report("orders", replicated=True, copy=copy, outdated=outdated),))
+        assert f"copies: {said}" in " ".join(" ".join(words(Seen(report, (), ""), 160, 40)).split())
+        assert f"copies: {said}" in " ".join(" ".join(line.plain for line in screen(report, 160)).split())
+    assert "copies" not in "".join(words(Seen(status_report(), (), ""), 160, 40))

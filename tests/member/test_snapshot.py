@@ -71,7 +71,7 @@ async def test_a_member_answers_with_what_it_knows_now():
     before_ms = time.time_ns() // 1_000_000
     reporter = Reporter(CLUSTER, core, Facts(), Facts(), LinkCounters())
     taken = await MemberHandler(
-        CLUSTER, reporter, None, None, None, restart=None, configuring=None, alerting=None, replication=None
+        CLUSTER, reporter, None, None, None, tell=None, restart=None, configuring=None, alerting=None, replication=None
     ).handle(TakeSnapshot(), None)
     assert set(taken.heard) == {"a", "w"}
     assert taken.store_leader == "w"

@@ -12,6 +12,7 @@ from standfast.member.handler import MemberHandler
 from standfast.member.journal import Journal
 from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
+from standfast.member.scribe import Scribe
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
 from standfast.model.events import Event, EventKind
 from standfast.model.records import SettingsRecord
@@ -20,6 +21,7 @@ from standfast.model.view import View
 from standfast.ports import KeyChange, LinkCounters
 from standfast.quorum.core import Core, Identity
 from standfast.stores.ledger import Ledger
+from standfast.stores.memory import MemoryStore
 
 SPEC = QueueManagerSpec(name="q", kind="nats", port=1, storage=StorageSpec(path="/q"))
 CLUSTER = Cluster(
@@ -32,17 +34,26 @@ ACTOR = Actor(1, 0, 0)
 
 
 class AwayStore:
-    """A store that is away; only its log is asked here."""
+    """A store that is away."""
 
     async def log(self, after: int, limit: int) -> Sequence[KeyChange]:
         raise StoreUnavailable("away")
+
+    async def transact(self, guards: object, puts: object) -> int | None:
+        raise StoreUnavailable("away")
+
+
+class HungStore:
+    async def transact(self, guards: object, puts: object) -> int | None:
+        await asyncio.sleep(3600)
+        return None
 
 
 async def test_followers_hear_what_a_member_tells_while_the_store_is_away() -> None:
     journal = Journal("a")
     ledger = Ledger(AwayStore(), "a")  # type: ignore[arg-type]
     handler = MemberHandler(
-        CLUSTER, None, ledger, journal, None, restart=None, configuring=None, alerting=None, replication=None
+        CLUSTER, None, ledger, journal, None, tell=None, restart=None, configuring=None, alerting=None, replication=None
     )  # type: ignore[arg-type]
     lines = handler.events(Events(follow=True), ACTOR)
     heard: asyncio.Task[EventLine] = asyncio.ensure_future(anext(lines))
@@ -80,3 +91,42 @@ class _Store:
     silent = read_ms = None
     listed = 0
     strangers = ()
+
+
+# ---------------------------------------------------------------- what goes with no change of the store
+
+
+def scribe_of(store, journal: Journal) -> Scribe:
+    return Scribe(CLUSTER.id, Ledger(store, "a"), store, journal, view=View, inbox=None)  # type: ignore[arg-type]
+
+
+ORDERED = Event(kind=EventKind.ORDER_GIVEN, subject="q", fields={"order": "move", "by": "uid 0", "verdict": "done"})
+
+
+async def test_an_order_is_in_the_log_of_all_when_its_teller_goes_on() -> None:
+    journal, store = Journal("a"), MemoryStore()
+    heard = []
+    journal.on_told = lambda event, stored: heard.append((event.id, stored))
+    await scribe_of(store, journal).tell(ORDERED)
+    (logged,) = await Ledger(store, "b").history(0, 10)
+    assert (logged.kind, logged.member, logged.fields) == (ORDERED.kind, "a", ORDERED.fields)
+    assert heard == [(logged.id, True)]
+    assert journal.local_since(0)[0] == []
+
+
+async def test_an_order_that_the_store_does_not_take_is_told_by_its_member_alone() -> None:
+    journal = Journal("a")
+    scribe = scribe_of(AwayStore(), journal)
+    for count in (1, 2):  # tried, then known to be away
+        await scribe.tell(ORDERED)
+        assert [line.kind for line in journal.local_since(0)[0]] == [EventKind.ORDER_GIVEN] * count
+
+
+async def test_an_order_whose_telling_hangs_with_the_store_holds_up_nobody(monkeypatch) -> None:
+    monkeypatch.setattr("standfast.member.scribe.TOLD_WITHIN_S", 0.01)
+    journal, store = Journal("a"), HungStore()
+    scribe = scribe_of(store, journal)
+    await asyncio.wait_for(scribe.tell(ORDERED), 1)
+    assert journal.local_since(0)[0] == []
+    await scribe.close()  # the member ends, and tells what it could not write
+    assert [line.kind for line in journal.local_since(0)[0]] == [EventKind.ORDER_GIVEN]

@@ -52,9 +52,12 @@ function queueManagers(report, acts) {
 function qmRow(qm, acts) {
   const cell = (name) => make("div", { class: name });
   const row = { name: cell("name"), where: make("b"), sub: cell("sub"), state: make("span"), ready: cell("ready") };
+  row.synced = make("i");
+  row.sync = make("div", { class: "sync", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": `Resynchronisation of ${qm.name}`, hidden: true }, row.synced);
+  row.copies = cell("copies");
   const move = make("button", { type: "button", class: "operator", onclick: () => acts.move(qm.name) }, "Move …");
   row.node = make("div", { class: "row qm" }, row.name, make("div", { class: "where" }, row.where, row.state),
-    make("div", { class: "acts" }, move), row.sub, row.ready);
+    make("div", { class: "acts" }, move), row.sub, row.ready, row.copies, row.sync);
   say(row.name, qm.name);
   return row;
 }
@@ -68,9 +71,24 @@ function queueManager(row, qm, report) {
   say(row.sub, `${qm.kind} · ${place} · epoch ${qm.epoch}`);
   const others = report.members.filter((one) => one.role === "data" && one.name !== qm.owner);
   const parts = others.map((one) => `${one.name} ${readiness(one, qm, report)}`);
-  const copies = (qm.outdated ?? []).length ? ` · outdated copies: ${qm.outdated.join(", ")}` : "";
   const safe = qm.durability && qm.durability !== "synced" ? ` · acknowledged is not safe: ${qm.durability}` : "";
-  say(row.ready, (parts.length ? `standby: ${parts.join(", ")}` : "no other data member") + copies + safe);
+  say(row.ready, (parts.length ? `standby: ${parts.join(", ")}` : "no other data member") + safe);
+  copies(row, qm, report);
+}
+
+// The other half of replicated data: in detail where this member has one, else what the store knows.
+function copies(row, qm, report) {
+  const { copy } = qm;
+  const outdated = qm.outdated.length ? `outdated on ${qm.outdated.join(", ")}` : "";
+  const percent = copy?.percent ?? null;
+  const here = copy && `${plain(copy.situation)}${percent === null ? "" : ` ${Math.round(percent)} %`}, as ${report.answered_by} sees it`
+    + (copy.disk ? ` (here ${copy.disk}, there ${copy.peer_disk})` : "");
+  row.copies.hidden = !qm.replicated;
+  say(row.copies, `copies: ${[here ?? (outdated ? "" : "none is outdated"), outdated].filter(Boolean).join("; ")}`);
+  dress(row.copies, outdated || (copy && copy.situation !== "in_sync") ? "copies WARNING" : "copies");
+  row.sync.hidden = percent === null;
+  row.sync.setAttribute("aria-valuenow", Math.round(percent ?? 0));
+  row.synced.style.transform = `scaleX(${((percent ?? 0) / 100).toFixed(3)})`;
 }
 
 // Whether a member could take it over now, in a word or two.
@@ -161,7 +179,7 @@ export function drain() {
 // ---------------------------------------------------------------- store and timing
 
 function facts(report) {
-  const { store, disk, timing } = report;
+  const { store, disk, timing, sinks } = report;
   const serving = store.serving ? `${store.serving.length} of ${store.listed || report.members.length} serve` : "";
   const rows = [
     ["Store", [store.reachable ? "answers" : "does not answer", serving, store.leader && `leader ${store.leader}`,
@@ -169,6 +187,9 @@ function facts(report) {
     ["Timing", [`heartbeat ${timing.interval_ms} ms`, `lease ${timing.interval_ms * timing.evict_after} ms`,
       `in doubt after ${timing.interval_ms * timing.in_doubt_after} ms`]],
   ];
+  if (sinks.length) {
+    rows.push(["Alerts", sinks.map((one) => `${one.name} ${one.state === "new" ? "had nothing yet" : one.state}${one.waiting ? `, ${one.waiting} wait` : ""}`)]);
+  }
   if (disk) rows.push(["Disk", [`reading ${plain(disk.reading)}`, `writing ${plain(disk.writing)}`, disk.path]]);
   const cells = rows.flatMap(([name, values]) => [["dt", name], ["dd", values.filter(Boolean).join(" · ")]]);
   keyed(byId("facts"), cells.map((cell, place) => [...cell, place]), (cell) => cell[2],

@@ -82,8 +82,8 @@ async def called_for_help(receiver: Receiver, before: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def staged(tmp_path: Path) -> AsyncIterator[tuple[Running, dict[str, Receiver]]]:
-    """A cluster with a sink of each of four kinds, one of them on its own queue manager."""
+async def staged(tmp_path: Path, *more: Receiver) -> AsyncIterator[tuple[Running, dict[str, Receiver]]]:
+    """A cluster with a sink of each of four kinds, one of them on its own queue manager; and `more`, that run."""
     receivers = {"mqtt": Mosquitto(tmp_path / "mqtt"), "traps": TrapDaemon(tmp_path / "traps")}
     hook = Web(tmp_path / "hook")
     for receiver in receivers.values():
@@ -97,6 +97,7 @@ async def staged(tmp_path: Path) -> AsyncIterator[tuple[Running, dict[str, Recei
         receivers["traps"].spec(options={"notify": "inform"}),
         hook.spec(),
         Own(tmp_path / "own", None).spec(),
+        *(receiver.spec() for receiver in more),
     ]
     file.write_text(file.read_text() + "".join(map(table, specs)))
     running = await up(type(lab)(tmp_path / "lab"))

@@ -12,6 +12,7 @@ from tests.real.api.asking import Person, api_process, person
 from tests.real.api.browser import Page, browsing
 from tests.real.running import Running
 
+COPIES = (Path(__file__).parent / "copies.js").read_text(encoding="utf-8")
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 CONNECTIONS = 6
 """That a browser opens to one server at most: a page that was left must hold none."""
@@ -90,6 +91,11 @@ async def test_the_page_is_readable_by_all_asks_no_one_else_and_says_when_it_is_
         assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} <= {*policy.split("; ")}
         shown = "[...document.querySelectorAll('button.operator')].filter(one => one.checkVisibility()).length"
         assert await page.run(shown) == 0
+        assert await page.run(COPIES) == {
+            "resync": [True, "copies WARNING", False, 43],
+            "good": [False, "copies", True, 0],
+            "unknown": [False, "copies", True, 0],
+        }
         for width, height, dark in ((1280, 800, False), (1280, 800, True), (360, 740, True), (360, 740, False)):
             await page.screen(width, height, dark=dark)
             assert await page.run(CONTRAST) == []
