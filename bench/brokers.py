@@ -3,17 +3,16 @@
     python bench/brokers.py [--rounds 10] [--kind rabbitmq ...] [--profile fast]
 
 A client publishes through `standfast proxy` and waits for acknowledgements. Beside it, in the same run: how long that
-broker takes to start by itself on the same data. Writes bench/results/brokers.json; `bench/run.py --page` makes the
+broker takes to start by itself on the same data. Writes bench/results/brokers.json; `bench/page.py` makes the
 table in docs/measured.md. Kinds that are not measured now keep their figures of before.
 """
 
 import argparse
 import asyncio
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from figures import pair, results, save
 from lab_run import PIECES, drill, spread
 
 from standfast.drill.director import Rhythm
@@ -22,7 +21,6 @@ from standfast.model.timing import PROFILES
 KINDS = ("nats", "mosquitto", "activemq", "rabbitmq")
 ACTS = ("kill-node", "kill-queue-manager", "move")
 PROFILE, ROUNDS = "fast", 10
-FILE = Path(__file__).parent / "results" / "brokers.json"
 EVERY_MS = {"nats": 5, "mosquitto": 25, "activemq": 10, "rabbitmq": 10}
 """As fast as the broker goes on with on one disk: Mosquitto writes its whole database for each message."""
 
@@ -55,8 +53,8 @@ async def measure_all(kinds: Sequence[str], profile: str, rounds: int) -> list[d
             one = await measure(kind, act, profile, rounds)
             found.append(one)
             print(
-                f"{kind:10} {act:20} n={one['outage']['n']:<3} outage {_pair(one['outage'])} ms   bare start "
-                f"{_pair(one['bare_start'])}   acked {one['acked']}  lost {one['lost']}  doubled {one['doubled']}  "
+                f"{kind:10} {act:20} n={one['outage']['n']:<3} outage {pair(one['outage'])} ms   bare start "
+                f"{pair(one['bare_start'])}   acked {one['acked']}  lost {one['lost']}  doubled {one['doubled']}  "
                 f"{one['verdict']}",
                 flush=True,
             )
@@ -79,19 +77,13 @@ def lines(figures: list[dict[str, Any]]) -> list[str]:
     ]
     for one in figures:
         counts = f"{one['acked']} | {one['lost']} | {one['doubled']}"
-        times = f"{one['outage']['n']} | {_pair(one['outage'])} | {_pair(one['bare_start'])}"
+        times = f"{one['outage']['n']} | {pair(one['outage'])} | {pair(one['bare_start'])}"
         found.append(f"| {one['kind']} | {one['act']} | {times} | {counts} |")
     return found
 
 
-def _pair(spread: dict[str, Any]) -> str:
-    return f"{spread['median']} / {spread['max']}" if spread["n"] else "-"
-
-
 def main() -> None:
     """Measure and write the figures."""
-    from run import machine  # noqa: PLC0415 - which imports this file for its own table
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--profile", default=PROFILE, choices=tuple(PROFILES))
@@ -100,14 +92,12 @@ def main() -> None:
     given = parser.parse_args()
     kinds = given.kind or KINDS
     measured = asyncio.run(measure_all(kinds, given.profile, given.rounds))
-    before = json.loads(FILE.read_text(encoding="utf-8"))["figures"] if FILE.exists() else []
+    before = results().get("brokers", {"figures": []})["figures"]
     rows = {one["kind"]: [] for one in (*before, *measured)}
     for one in (*(one for one in before if one["kind"] not in kinds), *measured):
         rows[one["kind"]].append(one)
     figures = [one for kind in KINDS for one in rows.get(kind, ())]
-    on = f"{machine()}; {given.note}" if given.note else machine()
-    FILE.write_text(json.dumps({"on": on, "figures": figures}, indent=1) + "\n", encoding="utf-8")
-    print(f"written: {FILE}")
+    print(f"written: {save('brokers', figures, given.note)}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from standfast.errors import MachineError, UsageError
 from standfast.managers.registry import DRIVERS, driver
 from standfast.model.timing import NS_PER_MS
 from standfast.ports import Durability, Place, boottime_ns
-from tests.managers.broker import Broker, place_in, started
+from tests.managers.broker import Broker, place_for, place_in, started
 
 SLACK_NS = 300 * NS_PER_MS
 """How far a busy machine may take the client's view from the test's."""
@@ -205,7 +205,7 @@ async def test_a_refused_login_is_said_at_once(tmp_path: Path) -> None:
         secret.chmod(0o600)
         root = tmp_path / kind
         root.mkdir()
-        place = place_in(root, user="shop", password_file=str(secret))
+        place = place_for(driver(kind), root, user="shop", password_file=str(secret))
         async with started(driver(kind), place) as broker:
             await broker.ready()
             with pytest.raises(UsageError):

@@ -136,8 +136,8 @@ TRIED = [kind for kind in KINDS if kind not in SLOW or os.environ.get("STANDFAST
 
 
 def within_s(driver: QueueManager, usual_s: float) -> float:
-    """Longest time for something on a busy machine."""
-    return 12 * usual_s if driver.kind in SLOW else usual_s
+    """Longest time for something on a very busy machine."""
+    return (12 if driver.kind in SLOW else 4) * usual_s
 
 
 def free_port(address: str = ADDRESS) -> int:

@@ -25,7 +25,7 @@ NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 WHO = ("myself", "nobody") if os.geteuid() == 0 else ("myself",)
 """As whom the warden runs: root has cgroups, nobody has process groups only."""
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 NAUGHTY = """
 import os, signal, sys, time

@@ -55,7 +55,8 @@ LONG_HUNTS = frozenset(
         "who was ordered to run is voted out",
     }
 )
-HUNTED = [s for s in SABOTAGES if s.name not in LONG_HUNTS or os.environ.get("STANDFAST_HUNT") == "all"]
+ALL = os.environ.get("STANDFAST_HUNT") == "all"
+HUNTED = [s for s in SABOTAGES if ALL or s.name not in LONG_HUNTS]
 
 
 def test_long_hunts_are_for_bugs_that_are_planted():
@@ -75,4 +76,4 @@ def test_every_pair_says_what_would_hide_it(sabotage: Sabotage):
 
 
 def test_the_core_without_sabotage_passes_the_same_seeds(tmp_path: Path):
-    assert hunt(tmp_path, Sabotage("none", ()), 60) is None
+    assert hunt(tmp_path, Sabotage("none", ()), 60 if ALL else 15) is None

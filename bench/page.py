@@ -1,0 +1,139 @@
+"""docs/measured.md and the table of the README, written from the figures in bench/results/.
+
+    python bench/page.py
+"""
+
+from typing import Any
+
+import brokers
+import campaign
+import cuts
+from figures import PAGE, README, pair, results
+from lab_run import PIECES
+
+BEGIN, END = "<!-- measured: table -->", "<!-- end measured -->"
+ACTS = {"kill-node": "node loses power", "kill-queue-manager": "queue manager killed", "move": "planned move"}
+PROFILES = ("fast", "normal")
+
+
+def page(results: dict[str, Any]) -> str:
+    """docs/measured.md from whatever has been measured so far."""
+    lines = [
+        "# Measured",
+        "",
+        "Written by `make bench` (bench/run.py) from the files in bench/results/. Times in milliseconds, as median and",
+        "maximum. All members share one machine and one disk; real networks add their round trips.",
+        "",
+    ]
+    for part, section in (
+        ("takeover", takeover_lines),
+        ("brokers", brokers.lines),
+        ("cuts", cuts.lines),
+        ("idle", idle_lines),
+        ("steadiness", steadiness_lines),
+        ("simulator", simulator_lines),
+        ("campaign", campaign.lines),
+    ):
+        if part in results:
+            found = results[part]
+            lines += [*section(found["figures"]), "", f"Measured on {found['on']}.", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def takeover_lines(figures: list[dict[str, Any]]) -> list[str]:
+    """Two tables: outages, and the pieces of them."""
+    lines = [
+        "## Outage seen by a client",
+        "",
+        "A client publishes every 5 ms and retries every 20 ms, through `standfast proxy`, to a NATS JetStream server",
+        "that syncs every write. `bare start`: the same server started by itself on the same data, in the same run.",
+        "",
+        "| profile | term | what happened | n | outage | bare start | acknowledged | lost | doubled |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one['profile']} | {one['term_ms']} | {one['act']} | {one['outage']['n']} | {pair(one['outage'])} | "
+        f"{pair(one['bare_start'])} | {one['acked']} | {one['lost']} | {one['doubled']} |"
+        for one in figures
+    ]
+    lines += [
+        "",
+        "Where the time goes: until it was known (detect), until the owner began (decide), until the storage was",
+        "claimed and the process executed (storage), until it answered its owner (start), until the client had it",
+        "(endpoint).",
+        "",
+        f"| profile | what happened | {' | '.join(PIECES)} |",
+        f"|---|---|{'---|' * len(PIECES)}",
+    ]
+    for one in figures:
+        cells = " | ".join(pair(one[piece]) for piece in PIECES)
+        lines.append(f"| {one['profile']} | {one['act']} | {cells} |")
+    return lines
+
+
+def idle_lines(figures: dict[str, Any]) -> list[str]:
+    """Processor and memory by part."""
+    lines = [
+        "## Cost of a member while nothing happens",
+        "",
+        "Percent of one core; resident memory (RSS) and its share where pages are shared (PSS), in MiB. `helpers` are",
+        "the warden's backstop and the storage prober's children.",
+        "",
+        "| profile | member | part | core % | RSS | PSS |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {profile} | {member} | {part} | {cost['cpu_percent']} | {cost['rss_mib']} | {cost['pss_mib']} |"
+        for profile, members in figures.items()
+        for member, parts in members.items()
+        for part, cost in parts.items()
+    ]
+    return lines
+
+
+def steadiness_lines(figures: dict[str, Any]) -> list[str]:
+    """False alarms."""
+    alarms = ", ".join(f"{name} {count}" for name, count in figures.items() if name not in ("profile", "minutes"))
+    return [
+        "## False alarms",
+        "",
+        f"Profile {figures['profile']}, {figures['minutes']:g} minutes, a busy loop on every processor: {alarms}.",
+    ]
+
+
+def simulator_lines(figures: dict[str, Any]) -> list[str]:
+    """Speed."""
+    lines = ["## Simulator", "", "Three members, faults all the time, one core.", ""]
+    lines += ["| profile | simulated hours | times real time | broken |", "|---|---|---|---|"]
+    lines += [
+        f"| {profile} | {one['simulated_s'] / 3600:.2f} | {one['speed']:,.0f} | {len(one['broken'])} |"
+        for profile, one in figures.items()
+    ]
+    return lines
+
+
+def readme(text: str, figures: list[dict[str, Any]]) -> str:
+    """The README with its short table of outages."""
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    lines = [
+        "| outage seen by a client, median / maximum of 20 | `fast` (lease 0.8 s) | `normal` (lease 2.5 s) | lost |",
+        "|---|---|---|---|",
+    ]
+    for act, words in ACTS.items():
+        rows = {one["profile"]: one for one in figures if one["act"] == act}
+        cells = " | ".join(f"{pair(rows[profile]['outage'])} ms" for profile in PROFILES)
+        lines.append(f"| {words} | {cells} | {sum(one['lost'] for one in rows.values())} |")
+    return f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}"
+
+
+def write() -> None:
+    """Both files, from whatever has been measured so far."""
+    found = results()
+    PAGE.write_text(page(found), encoding="utf-8")
+    if "takeover" in found:
+        README.write_text(readme(README.read_text(encoding="utf-8"), found["takeover"]["figures"]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
