@@ -1,6 +1,6 @@
 """docs/measured.md and the table of the README, written from the figures in bench/results/.
 
-    python bench/page.py
+python bench/page.py
 """
 
 from typing import Any

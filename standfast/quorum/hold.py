@@ -65,12 +65,18 @@ class Hold:
         )
 
     def _wanted(self, view: View, now_ns: int) -> bool:
-        """Whether the others can not do without it: that it hears one of them is no contact, as it grants nothing."""
+        """Whether the others can not do without it.
+
+        That it hears one of them is no contact, as it grants nothing; and who is in doubt may be dead.
+        """
+        online = [name for name, kept in view.members.items() if kept.record.state is MemberState.ONLINE]
+        unsure = view.members.keys() - online
+        mine = self._hearing.mask(now_ns)
+        counted = mine if mine.bit_count() >= self._rules.majority else 0
         others = sum(
-            name != self._me
-            and kept.record.state is MemberState.ONLINE
-            and self._hearing.contacts(name, now_ns)[1] - self._hearing.hears(name, now_ns) >= self._rules.majority
-            for name, kept in view.members.items()
+            self._hearing.contacts(name, now_ns, unsure)[1] - bool(counted & self._rules.bits.get(name, 0))
+            >= self._rules.majority
+            for name in online
         )
         if others < self._rules.majority:
             return True

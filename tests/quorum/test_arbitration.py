@@ -155,3 +155,21 @@ def test_who_is_held_back_joins_for_two_that_lost_each_other():
     play.cut(other + "w").wait(4 * TERM_S)
     assert play.owner() is not None
     play.ends()
+
+
+def test_who_is_held_back_joins_for_two_that_lost_each_other_while_a_third_is_dead():
+    """Found by the simulator: of five, b and v have lost each other, a has died, c is held back.
+
+    c took the dead a, which had not been evicted yet, for somebody that b and v may be in contact with: it waited for
+    minutes, and so did the eviction of a, for v led and lacked b's vote.
+    """
+    play = Play("held_back_while_one_is_dead", members=5).settled()
+    for _ in range(3):
+        play.cut("ca", "cb", "cv", "cw").wait(2 * TERM_S).heal_links().wait(TERM_S)
+    play.cut("bv").wait(TERM_S)
+    assert play.machine("c").daemon.core.held_ns
+    died = (play.world.now_ns - play._began_ns) / 1e9
+    play.die("a").wait(3 * TERM_S)
+    assert play.state("a") is MemberState.EVICTED
+    assert play.said("q0 begins")[0] - died < 1.01 * TERM_S + 0.05
+    play.ends()
