@@ -1,6 +1,6 @@
 """A long campaign of the simulator over three, five and seven members: hours, promises broken, what was not exercised.
 
-python bench/campaign.py [--hours 2000] [--jobs 2] [--first SEED] [--json FILE]
+python bench/campaign.py [--hours 2000] [--jobs 2] [--first SEED]
 
 Faults come by the term, not by the hour: an hour under `cautious` holds as many of them as a tenth of one under `fast`.
 So most hours are of the slower profiles, and each batch says how many faults it had.
@@ -10,8 +10,9 @@ import argparse
 import json
 import time
 from collections import Counter
-from pathlib import Path
+from typing import Any
 
+from figures import save
 from msgspec import Struct
 
 from standfast.model.timing import PROFILES
@@ -65,7 +66,7 @@ def faults(coverage: Counter[str]) -> int:
     return sum(count for name, count in coverage.items() if name.startswith(("fault: ", "aimed: ")))
 
 
-def told(all_batches: list[Batch]) -> dict[str, object]:
+def told(all_batches: list[Batch]) -> dict[str, Any]:
     total: Counter[str] = Counter()
     for batch in all_batches:
         total.update(batch.tally.coverage)
@@ -87,12 +88,28 @@ def told(all_batches: list[Batch]) -> dict[str, object]:
     }
 
 
+def lines(figures: dict[str, Any]) -> list[str]:
+    """The section of docs/measured.md."""
+    found = [
+        "## Campaign of the simulator",
+        "",
+        f"{figures['hours']:,.0f} simulated hours with {figures['faults']:,} faults: {len(figures['broken'])} promises",
+        f"broken. Not exercised: {', '.join(figures['not exercised']) or 'nothing'}.",
+        "",
+        "| members, profile | hours | runs | minutes each | faults | times real time, one core |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, one in figures["batches"].items():
+        counts = f"{one['hours']:,.1f} | {one['runs']:,} | {one['minutes each']:g} | {one['faults']:,}"
+        found.append(f"| {name} | {counts} | {one['times real time']:,} |")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float, default=2000.0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--first", type=int, default=1_000_000)
-    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     todo = batches(given.first)
     began = time.monotonic()
@@ -105,8 +122,7 @@ def main() -> None:
                 if outcome.broken:
                     print(f"{batch.name}: seed {outcome.seed}: {outcome.broken}: {outcome.how}", flush=True)
             batch.next_seed += ROUND
-        if given.json:
-            given.json.write_text(json.dumps(told(todo), indent=1) + "\n", encoding="utf-8")
+        save("campaign", told(todo))
         print(f"{time.monotonic() - began:6.0f} s: {sum(b.hours for b in todo):.0f} h simulated", flush=True)
     print(json.dumps(told(todo), indent=1))
 

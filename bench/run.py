@@ -1,32 +1,25 @@
 """Everything that is measured, by one command; the figures go to bench/results/ and into docs/measured.md.
 
 python bench/run.py [--rounds 20] [--minutes 10] [--only takeover ...]
+
+Not among it, as it takes hours: the campaign of the simulator, bench/campaign.py.
 """
 
 import argparse
 import asyncio
 import json
-import os
-import platform
 import subprocess
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import brokers
+import cuts
 import idle
 import steadiness
 import takeover
-from lab_run import PIECES
+from figures import PAGE, save
+from page import write
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results"
-PAGE = HERE.parent / "docs" / "measured.md"
-README = HERE.parent / "README.md"
-BEGIN, END = "<!-- measured: table -->", "<!-- end measured -->"
-ACTS = {"kill-node": "node loses power", "kill-queue-manager": "queue manager killed", "move": "planned move"}
-PARTS = ("takeover", "brokers", "idle", "steadiness", "simulator")
 PROFILES = ("fast", "normal")
 SIM_PROFILES = ("fast", "normal", "cautious")
 
@@ -61,9 +54,15 @@ def measure_simulator(_rounds: int, _minutes: float) -> dict[str, Any]:
     return found
 
 
+def measure_cuts(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
+    """Real cuts."""
+    return cuts.measure()
+
+
 MEASURES = {
     "takeover": measure_takeover,
     "brokers": measure_brokers,
+    "cuts": measure_cuts,
     "idle": measure_idle,
     "steadiness": measure_steadiness,
     "simulator": measure_simulator,
@@ -75,19 +74,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--only", action="append", choices=PARTS)
-    parser.add_argument("--page", action="store_true", help="only write the page from the results that are there")
+    parser.add_argument("--only", action="append", choices=tuple(MEASURES))
     given = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
-    for part in () if given.page else given.only or PARTS:
+    for part in given.only or MEASURES:
         print(f"measuring: {part}", flush=True)
-        found = {"on": machine(), "figures": MEASURES[part](given.rounds, given.minutes)}
-        (RESULTS / f"{part}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    results = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in RESULTS.glob("*.json")}
-    PAGE.write_text(page(results), encoding="utf-8")
-    if "takeover" in results:
-        text = readme(README.read_text(encoding="utf-8"), results["takeover"]["figures"])
-        README.write_text(text, encoding="utf-8")
+        save(part, MEASURES[part](given.rounds, given.minutes))
+    write()
     print(f"written: {PAGE}")
 
 
