@@ -42,7 +42,7 @@ def words(seen: Seen, width: int = 80, height: int = 24) -> list[str]:
     return view(seen, width, height).plain.split("\n")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(20, 220), st.integers(6, 70), st.integers(0, 30), st.booleans(), st.sampled_from(["", "away " * 30]))
 def test_it_fits_every_terminal(width, height, count, dead, trouble):
     qms = tuple(qm_report(f"queue-manager-{number}") for number in range(count))

@@ -163,7 +163,6 @@ def test_nonces_never_repeat() -> None:
     assert len({frame[20:36] for frame in frames}) == len(frames), "session and counter together"
 
 
-@settings(deadline=None)
 @given(order=st.lists(st.integers(0, WINDOW + 200), max_size=60))
 def test_within_a_session_each_frame_is_delivered_at_most_once_in_any_order(order: list[int]) -> None:
     a, b = process(A), process(B)
@@ -180,7 +179,6 @@ def test_within_a_session_each_frame_is_delivered_at_most_once_in_any_order(orde
     assert b.counters.replayed == len(order) - len(heard)
 
 
-@settings(deadline=None)
 @given(bit=st.integers(0, 10_000), cut=st.integers(0, 10_000))
 def test_a_damaged_frame_is_counted_once_and_never_delivered(bit: int, cut: int) -> None:
     a, b = process(A), process(B)
@@ -197,7 +195,7 @@ def test_a_damaged_frame_is_counted_once_and_never_delivered(bit: int, cut: int)
     assert isinstance(b.open(frame), Delivery), "and the true frame still arrives"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example(junk=b"", body=b"\x91\xa3\x00\x00\x80")  # text that is not UTF-8
 @example(junk=b"", body=encode(said(0)).replace(b"\x96", b"\x97", 1) + b"\x91" * 60_000)  # nested too deeply
 @given(junk=st.binary(max_size=200), body=st.binary(max_size=60) | st.lists(st.integers(-(2**63), 2**64 - 1)))
@@ -243,7 +241,7 @@ class Talk:
         assert answer is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(acts=st.lists(st.integers(0, 12) | st.just(0), max_size=80))
 def test_whatever_an_attacker_replays_nothing_is_delivered_twice_and_the_pair_still_meets(acts: list[int]) -> None:
     talk = Talk()
