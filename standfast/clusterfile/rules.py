@@ -268,6 +268,12 @@ def _policy(cluster: Cluster) -> Iterator[Problem]:
             ("policy", "quarantine_after"),
             f"quarantine_after = {policy.quarantine_after} must be 0 (never) or more.",
         )
+    if policy.starts_at_once < 0:
+        yield Problem(
+            Fault.BAD_VALUE,
+            ("policy", "starts_at_once"),
+            f"starts_at_once = {policy.starts_at_once} must be 0 (all at once) or more.",
+        )
     for key, least in (("quarantine_window_s", 1.0), ("quarantine_clear_s", 0.0)):
         value = getattr(policy, key)
         if not least <= value <= MAX_POLICY_S:

@@ -92,6 +92,7 @@ EXPLAINED: dict[type[Struct], dict[str, str]] = {
         "hop_interval_ms": "Pause between two pings of a member's next hops, in milliseconds.",
         "hop_missed": "Rounds of pings without an answer until its next hop is lost.",
         "hop_found": "Rounds with an answer until it is found again.",
+        "starts_at_once": "Queue managers that one member starts at one moment, the others after them; 0: all at once.",
     },
     DiskSpec: {
         "path": "A block device or file of its own that all data members see, prepared by `standfast disk init`; "

@@ -73,6 +73,7 @@ class Attendant:
         self._hurry_s = cluster.timing.graceful_ms / MS_PER_S
         self._fence_after_s = cluster.fencing.after_s
         self._tended: set[str] = set()
+        self._starting = 0
         self._specs: dict[str, QueueManagerSpec] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._drains: dict[str, asyncio.TimerHandle] = {}
@@ -189,16 +190,25 @@ class Attendant:
                 under_way.cancel()
 
     async def _watch(self, manager: QueueManager, place: Place, epoch: int, *, serving: bool) -> None:
-        polls = 0
-        while not serving and await _answer(manager, place) is not Answer.SERVES:
-            polls += 1
-            await asyncio.sleep(POLL_S if polls < FIRST_POLLS else SLOW_POLL_S)
+        if not serving:
+            await self._until_it_serves(manager, place)
         self._inbox.give(sig.Ready(place.name, epoch))
         failures = 0
         while failures < HEALTH_FAILURES:
             await asyncio.sleep(HEALTH_EVERY_S)
             failures = failures + 1 if await _answer(manager, place) is Answer.NONE else 0
         self._inbox.give(sig.Unhealthy(place.name, epoch, "no_answer"))
+
+    async def _until_it_serves(self, manager: QueueManager, place: Place) -> None:
+        """Ask until it answers; the more start at once, the less often each of them is asked."""
+        polls = 0
+        self._starting += 1
+        try:
+            while await _answer(manager, place) is not Answer.SERVES:
+                polls += 1
+                await asyncio.sleep(max(POLL_S * self._starting, 0.0 if polls < FIRST_POLLS else SLOW_POLL_S))
+        finally:
+            self._starting -= 1
 
 
 class Answer(Enum):

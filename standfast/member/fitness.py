@@ -7,6 +7,7 @@ it is while `hindrance` gives a reason, such as a required watchdog that is miss
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 
 from standfast.endpoints.registry import endpoint_obstacles
@@ -21,10 +22,14 @@ from standfast.model.view import View
 from standfast.ports import Place, QueueManager
 from standfast.quorum import signals as sig
 from standfast.quorum.placement import ALL
-from standfast.storage.probe import Prober, ProbeState
+from standfast.storage.probe import MOST_IDLE, Prober, ProbeState
 
 EVERY_S = 5.0
 """Pause between two rounds of probes."""
+SHARE = 0.05
+"""Of one core, what looking at very many queue managers may take: the pauses grow with them."""
+AT_ONCE = 4
+"""Queue managers that are looked at side by side: one whose program or storage is slow delays no other for long."""
 EXAMINE_EVERY_S = 60.0
 """How long an examination counts that found nothing in the way: it runs programs, which cost more than a probe."""
 
@@ -58,6 +63,7 @@ class Fitness:
         self._copy = copy
         self.stamps: Stamps | None = None
         """Hears who claimed each directory last."""
+        self._probing = asyncio.Semaphore(MOST_IDLE)
         self._unready: set[str] = set()
         self._stirred = asyncio.Event()
         self._unfit: tuple[str, ...] = (ALL,)
@@ -75,17 +81,29 @@ class Fitness:
         try:
             while True:
                 self._stirred.clear()
-                unfit = tuple([spec.name for spec in self._specs() if not await self._fit(prober, spec)])
+                began_s = time.process_time()
+                unfit = await self._round(prober)
                 if self._hindrance():
                     unfit = (ALL,)
                 if unfit != self._unfit:
                     self._unfit = unfit
                     self._give(sig.FitnessChanged(unfit))
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(EVERY_S):
+                    async with asyncio.timeout(max(EVERY_S, (time.process_time() - began_s) / SHARE)):
                         await self._stirred.wait()
         finally:
             prober.close()
+
+    async def _round(self, prober: Prober) -> tuple[str, ...]:
+        """Look at all of them, several at once; names of those that this member could not run."""
+        turns, specs = asyncio.Semaphore(AT_ONCE), self._specs()
+
+        async def look(spec: QueueManagerSpec) -> bool:
+            async with turns:
+                return await self._fit(prober, spec)
+
+        fit = await asyncio.gather(*map(look, specs))
+        return tuple(spec.name for spec, able in zip(specs, fit, strict=True) if not able)
 
     def _specs(self) -> list[QueueManagerSpec]:
         view = self._view()
@@ -133,7 +151,8 @@ class Fitness:
             return self._copy(spec.name)
         runs = self.stamps is not None and self.stamps.matter(spec.name)
         try:
-            probe = await prober.probe(spec.storage.path, mount=spec.storage.mount, fresh=runs)
+            async with self._probing:
+                probe = await prober.probe(spec.storage.path, mount=spec.storage.mount, fresh=runs)
         except OSError as error:  # no child could be started
             return f"{ProbeState.ERROR}: {error.strerror}"
         if self.stamps is not None and probe.stamp is not None:

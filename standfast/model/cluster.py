@@ -222,6 +222,7 @@ class Policy(Struct, frozen=True, kw_only=True):
         hop_interval_ms: pause between two pings of a member's next hops, in milliseconds.
         hop_missed: rounds of pings without any answer until its next hop counts as lost.
         hop_found: rounds with an answer, one after the other, until a lost hop counts as found.
+        starts_at_once: queue managers that one member has in their start at one moment; 0: as many as there are.
     """
 
     quarantine_after: int = 3
@@ -231,6 +232,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     hop_interval_ms: int = 1000
     hop_missed: int = 5
     hop_found: int = 10
+    starts_at_once: int = 20
 
 
 class FenceWhen(StrEnum):

@@ -54,6 +54,8 @@ class Keeper:
         self._rules = rules
         self.runs: dict[str, Run] = {}
         self.removal = Removal(me, rules)
+        self._starting = 0
+        """How many starts are under way, those left out that take long already."""
         self.heritage = Heritage()
         self.fencing = Fencing(me, rules)
 
@@ -143,6 +145,7 @@ class Keeper:
             yield from self.heritage.settle(s.view, self.runs, s.now_ns)
         owned = {kept.record.qm: kept for kept in self.owned(s.view, s.span)}
         self.removal.look(s)
+        self._starting = sum(run.occupies(s.now_ns) for run in self.runs.values())
         for qm in [*self.runs, *(name for name in owned if name not in self.runs)]:
             kept = owned.get(qm)
             run = self.runs.get(qm)
@@ -264,10 +267,16 @@ class Keeper:
             return
         elif victim := self.fencing.victim(run, a, s.view):
             yield from self.fencing.ask(run, victim, s.view)
-        elif a.phase in (Phase.STARTING, Phase.RUNNING):
+        elif a.phase in (Phase.STARTING, Phase.RUNNING) and self._may_start():
+            self._starting += 1
             run.spec, run.fences = s.view.specs[a.qm].record, bool(self.fencing.at_hand(a, s.view))
             run.enter(RunState.LAUNCHING, s.now_ns, int(run.spec.start_timeout_s * NS_PER_S))
             yield Launch(a.qm, a.epoch, fences=run.fences)
+
+    def _may_start(self) -> bool:
+        """Whether another start may begin beside those that are under way."""
+        most = self._rules.cluster.policy.starts_at_once
+        return not most or self._starting < most
 
     def _note(self, run: Run, kept: Kept[Assignment]) -> Iterator[Effect]:
         serving = run.state is RunState.SERVING
@@ -283,7 +292,7 @@ class Keeper:
         """When the next of its deadlines is due, in nanoseconds; a far time when none is."""
         due = [1 << 62]
         for run in self.runs.values():
-            due.append(run.deadline_ns)
+            due += (run.deadline_ns, run.occupies_until_ns)
             if run.alive:
                 due += (lease_end_ns - self._rules.stop_ns, lease_end_ns - self._rules.kill_ns)
             else:

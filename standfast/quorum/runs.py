@@ -26,6 +26,8 @@ UNWATCHED = "unwatched"
 """The code of an end that came while no daemon lived to hear of it."""
 FIRST_PAUSE_NS = 200_000_000
 """Pause before the second restart in the window; doubled for each one after it. The first is immediate."""
+LONGEST_TURN_NS = 10_000_000_000
+"""A start that takes longer keeps no other one waiting: a few that hang must not hold up hundreds."""
 LONGEST_PAUSE_NS = 10_000_000_000
 """Between two attempts to have its former owner fenced."""
 
@@ -125,6 +127,15 @@ class Run:
     def alive(self) -> bool:
         """Whether a process may exist."""
         return self.state is not RunState.IDLE
+
+    @property
+    def occupies_until_ns(self) -> int:
+        """Until when its start keeps others waiting; in the past when it is in no start."""
+        return self.since_ns + LONGEST_TURN_NS if self.state is RunState.LAUNCHING else 0
+
+    def occupies(self, now_ns: int) -> bool:
+        """Whether its start keeps others waiting where only so many may be under way."""
+        return now_ns < self.occupies_until_ns
 
     @property
     def draining(self) -> bool:

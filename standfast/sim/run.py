@@ -44,6 +44,8 @@ FATES = ("dead", "cut off", "deaf", "mute", "torn", "well")
 One at most is torn: cut off from some of the others. It must be a member. Not provided for are a namesake, whose word
 would pass for the member's, and that nobody knows whom those hear whom it does not hear itself.
 """
+STARTS_AT_ONCE = (0, 1, 1, 2)
+"""Queue managers that one member may start at one moment; 0: all."""
 
 
 class Stage:
@@ -314,6 +316,8 @@ def simulate(
     draws = draw(random.Random(f"{seed}/{members}"), members, timing, about)
     if not copies and draws.mood is not Mood.FLICKER:
         draws.cluster = groups.drawn(draws.cluster, random.Random(f"{seed}/{members}/groups"), about)
+    limit = random.Random(f"{seed}/{members}/starts").choice(STARTS_AT_ONCE)
+    draws.cluster = structs.replace(draws.cluster, policy=structs.replace(draws.cluster.policy, starts_at_once=limit))
     world = World(f"{seed}/{members}/run", tell=tell)
     stage = Stage(world, replicated(draws) if copies else draws, copies=copies)
     world.coverage[f"mood: {draws.mood}"] += 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from standfast.member.fitness import Fitness
+from standfast.member.fitness import AT_ONCE, Fitness
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
 from standfast.model.events import Event, EventKind
 from standfast.model.view import View
@@ -114,5 +114,46 @@ async def test_what_a_driver_finds_in_the_way_counts_at_once_and_a_good_look_for
         fitness.look_again()
         await asyncio.sleep(0.05)
     assert found.times == times
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+
+
+class Slow(Examined):
+    """A driver that takes its time to look, and notes how many wait for it at one moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.over = asyncio.Event()
+        self.most = self.now = 0
+
+    async def examine(self, place: Place) -> list[Remark]:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await (self.over.wait() if place.name == "q0" else asyncio.sleep(0.01))
+        self.now -= 1
+        return []
+
+
+async def test_many_are_looked_at_side_by_side_and_not_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    slow, given = Slow(), list[sig.Input]()
+    monkeypatch.setattr("standfast.member.fitness.driver", lambda _: slow)
+    specs = tuple(
+        QueueManagerSpec(name=f"q{n}", kind="slow", port=1, storage=StorageSpec(path=str(tmp_path))) for n in range(40)
+    )
+    members = (MemberSpec(name="a", role=Role.DATA, addresses=("127.0.0.1",)),)
+    fitness = Fitness(
+        Cluster(name="c", id="1", members=members, queue_managers=specs),
+        lambda spec: Place(name=spec.name, data_dir=tmp_path, run_dir=tmp_path, address="127.0.0.1", port=1),
+        View,
+        given.append,
+        Notices(),  # type: ignore[arg-type]
+        hindrance=lambda: "",
+    )
+    looking = asyncio.create_task(fitness.run())
+    await until(lambda: slow.now == 1 and slow.most > 1)
+    assert given == [sig.FitnessChanged((ALL,))]  # q0 is not known yet, so this member may get nothing
+    slow.over.set()
+    await until(lambda: given[-1] == sig.FitnessChanged(()))
+    assert slow.most == AT_ONCE
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)

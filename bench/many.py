@@ -1,0 +1,234 @@
+"""Hundreds of queue managers on one member, taken over by the other at once when it dies.
+
+    python bench/many.py [--queue-managers 200] [--at-once 20] [--profile fast] [--kills 1] [--json FILE]
+
+Each is a small program that accepts connections and says a word, run by the driver `command`, on a lab of two data
+members and a witness. Measured, from outside: from the death of the node with all of them to the first answer of each;
+the longest time between two heartbeats of each surviving member meanwhile, as they pass the loopback device (needs
+root; else not measured); what the survivor's daemon and warden used of the processor.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from lab_run import spread
+from msgspec import structs
+
+from standfast.clusterfile.written import written
+from standfast.lab.lab import Lab
+from standfast.lab.plan import CLUSTER_FILE, RUN, SHARED, plan
+from standfast.member.report import StatusReport
+from standfast.member.warden_run_dir import RunDir
+from standfast.model.records import Phase
+from standfast.model.timing import PROFILES
+
+MS = 1000.0
+FIRST_PORT = 21_000
+LOOK_EVERY_S = 0.02
+LONGEST_S = 300.0
+PROGRAM = """
+import socket, sys
+with socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64) as server:
+    while True:
+        client, _ = server.accept()
+        with client:
+            client.sendall(b"here\\n")
+"""
+_UDP_HEADERS = 28
+_ETHERNET = 14
+
+
+def lab_of(directory: Path, count: int, at_once: int | None, profile: str) -> Lab:
+    """A lab with so many queue managers that all prefer `a`."""
+    start = [sys.executable, "-I", "-S", "-c", PROGRAM, "{address}", "{port}"]
+    options = {"start": start, "foreground": True}
+    cluster = plan(directory, name="many", profile=profile, kind="command", queue_manager="q000", options=options)
+    first = structs.replace(cluster.queue_managers[0], preferred=("a", "b"))
+    specs = tuple(
+        structs.replace(
+            first,
+            name=f"q{n:03}",
+            port=FIRST_PORT + n,
+            storage=structs.replace(first.storage, path=str(directory / SHARED / f"q{n:03}")),
+        )
+        for n in range(count)
+    )
+    policy = cluster.policy if at_once is None else structs.replace(cluster.policy, starts_at_once=at_once)
+    text = written(structs.replace(cluster, queue_managers=specs, policy=policy))
+    (directory / CLUSTER_FILE).write_text(text, encoding="utf-8")
+    return Lab(directory)
+
+
+class Ear(threading.Thread):
+    """Notes when a heartbeat of each address passed the loopback device."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self._port = port
+        self._over = threading.Event()
+        self.at_s: dict[str, list[float]] = defaultdict(list)
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.socket.bind(("lo", 0))
+        self.socket.settimeout(0.2)
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            try:
+                packet, address = self.socket.recvfrom(65_536)
+            except TimeoutError:
+                continue
+            now_s = time.monotonic()
+            packet = packet[_ETHERNET:]
+            if address[2] != socket.PACKET_OUTGOING or len(packet) < _UDP_HEADERS or packet[9] != socket.IPPROTO_UDP:
+                continue
+            head = (packet[0] & 0xF) * 4
+            if int.from_bytes(packet[head + 2 : head + 4], "big") == self._port:
+                self.at_s[socket.inet_ntoa(packet[12:16])].append(now_s)
+
+    def end(self) -> dict[str, list[float]]:
+        self._over.set()
+        self.join()
+        self.socket.close()
+        return self.at_s
+
+
+def cpu_s(pid: int | None) -> float:
+    """What a process has used of the processor, in seconds."""
+    if pid is None:
+        return 0.0
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def first_answers(address: str, ports: list[int], began_s: float) -> dict[int, float]:
+    """For each port, how long after that moment it first answered, in milliseconds."""
+    found: dict[int, float] = {}
+    while len(found) < len(ports) and time.monotonic() - began_s < LONGEST_S:
+        for port in ports:
+            if port in found:
+                continue
+            try:
+                reader, writer = await asyncio.open_connection(address, port)
+                if await reader.readline() == b"here\n":
+                    found[port] = (time.monotonic() - began_s) * MS
+                writer.transport.abort()
+            except OSError:
+                continue
+        await asyncio.sleep(LOOK_EVERY_S)
+    return found
+
+
+async def takeover(lab: Lab) -> dict[str, Any]:
+    """The death of the node that runs all of them."""
+    cluster = lab.cluster
+    owner = await all_run(lab)
+    other = "ab".replace(owner, "")
+    ports = [spec.port for spec in cluster.queue_managers]
+    survivor = cluster.member(other)
+    record = RunDir(lab.directory / RUN / other).warden()
+    pids = {"daemon": lab.nodes[other].pid, "warden": record.warden.pid if record is not None else None}
+    before = {name: cpu_s(pid) for name, pid in pids.items()}
+    ear = Ear(survivor.heartbeat_port) if os.geteuid() == 0 else None
+    if ear is not None:
+        ear.start()
+    began_s = time.monotonic()
+    lab.nodes[owner].kill()
+    answers = await first_answers(survivor.clients, ports, began_s)
+    used = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
+    heard = ear.end() if ear is not None else {}
+    gaps = {
+        member.name: round(max(b - a for a, b in pairwise(times)) * MS, 1)
+        for member in cluster.members
+        if member.name != owner and len(times := heard.get(member.addresses[0], [])) > 1
+    }
+    return {
+        "answering": len(answers),
+        "outage": spread(list(answers.values())),
+        "last_ms": round(max(answers.values(), default=0.0), 1),
+        "longest_heartbeat_gap_ms": gaps,
+        "cpu_s": {name: round(value, 2) for name, value in used.items()},
+    }
+
+
+async def all_run(lab: Lab) -> str:
+    """Wait until all of them run; the member on which they do."""
+    count = len(lab.cluster.queue_managers)
+
+    def whole(report: StatusReport) -> bool:
+        return [qm.phase for qm in report.queue_managers] == [Phase.RUNNING] * count
+
+    report = await lab.until(whole, within_s=LONGEST_S)
+    (owner,) = {qm.owner for qm in report.queue_managers}
+    assert owner is not None
+    return owner
+
+
+async def measure(count: int, at_once: int | None, profile: str, kills: int) -> dict[str, Any]:
+    """So many deaths, each of the node that runs all of them."""
+    with tempfile.TemporaryDirectory(prefix="standfast-many-") as directory:
+        lab = lab_of(Path(directory), count, at_once, profile)
+        try:
+            began_s = time.monotonic()
+            lab.up()
+            await all_run(lab)
+            first_ms = (time.monotonic() - began_s) * MS
+            rounds = []
+            for _ in range(kills):
+                rounds.append(await takeover(lab))
+                lab.up()
+                await lab.until_whole()
+                await all_run(lab)
+            return {
+                "queue_managers": count,
+                "starts_at_once": at_once,
+                "profile": profile,
+                "term_ms": PROFILES[profile].term_ms,
+                "cores": os.cpu_count(),
+                "load_before": round(os.getloadavg()[0], 1),
+                "from_nothing_to_all_running_ms": round(first_ms, 1),
+                "takeovers": rounds,
+            }
+        finally:
+            lab.kill()
+
+
+def main() -> None:
+    """Measure, print a line for each takeover; with --json write it all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--queue-managers", type=int, default=200)
+    parser.add_argument("--at-once", type=int)
+    parser.add_argument("--profile", choices=tuple(PROFILES), default="fast")
+    parser.add_argument("--kills", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    found = asyncio.run(measure(given.queue_managers, given.at_once, given.profile, given.kills))
+    print(
+        f"{given.queue_managers} queue managers, {given.at_once or 'default'} starts at once, profile {given.profile}, "
+        f"term {found['term_ms']} ms, load {found['load_before']}; "
+        f"first start of all {found['from_nothing_to_all_running_ms'] / MS:.1f} s"
+    )
+    print(f"{'answering':>9} {'median':>9} {'last':>9} {'longest heartbeat gap':>28} {'CPU s daemon, warden':>22}")
+    for one in found["takeovers"]:
+        gaps = ", ".join(f"{name} {gap} ms" for name, gap in one["longest_heartbeat_gap_ms"].items()) or "not measured"
+        used = one["cpu_s"]
+        print(
+            f"{one['answering']:>9} {one['outage'].get('median', 0) / MS:>7.2f} s {one['last_ms'] / MS:>7.2f} s "
+            f"{gaps:>28} {used['daemon']:>12.2f}, {used['warden']:.2f}"
+        )
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
