@@ -70,6 +70,9 @@ def _lines(cluster: Cluster, member: MemberSpec) -> Iterator[str]:
     if member.role is Role.WITNESS:
         yield "[Service]"
         yield _WITNESS
+        if member.hops:
+            yield "# For its pings, where the kernel allows them to nobody else."
+            yield "CapabilityBoundingSet=CAP_NET_RAW"
         if not cluster.disk_of(member.name):
             yield _NO_DEVICES
         return

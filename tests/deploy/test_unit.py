@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from standfast.clusterfile import load
 from standfast.clusterfile.unit import drop_in, escaped
@@ -52,6 +53,13 @@ def test_a_data_member_waits_for_its_mounts_but_votes_without_them(made: Path):
     assert f"Wants={mounts}" in lines
     assert f"After={mounts}" in lines
     assert not any(line.startswith(("Requires", "BindsTo")) for line in lines)
+
+
+def test_a_witness_may_ping_if_it_has_somebody_to_ping(made: Path):
+    cluster = load(made / "cluster.toml")
+    witness = cluster.member("w")
+    for hops, times in (((), 0), (("10.0.0.254",), 1)):
+        assert drop_in(cluster, structs.replace(witness, hops=hops)).count("CAP_NET_RAW") == times
 
 
 def test_each_archive_holds_what_its_machine_needs_and_no_other_keys(made: Path, tmp_path: Path):

@@ -4,7 +4,9 @@ moto checks a batch of Route 53 less than AWS does: here it is taught the docume
 whole or not at all, and that a record is deleted only when it is there with these very values.
 """
 
+import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ from moto.route53.exceptions import InvalidChangeBatch
 from moto.route53.models import Route53Backend
 from moto.server import ThreadedMotoServer
 
+from standfast.endpoints import aws, elastic_ip, route53
 from standfast.endpoints.elastic_ip import TAG, ElasticIp
 from standfast.endpoints.errand import Errand, Moment, carried_out
 from standfast.endpoints.kind import Claim, Standing, State
@@ -72,6 +75,7 @@ def instance(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metadata
         yield stand_in
 
 
+@functools.cache
 def api(service: str, name: str) -> Any:
     return get_session().create_client(
         name, region_name="eu-west-1", endpoint_url=service, aws_access_key_id="test", aws_secret_access_key="test"
@@ -133,8 +137,22 @@ def claim(epoch: int, address: str) -> Claim:
     return Claim(cluster="c", qm="orders", epoch=epoch, address=address)
 
 
+@pytest.fixture(scope="module")
+def once() -> Callable[..., Any]:
+    """The API's clients, made once: each takes half a second of a processor."""
+    return functools.cache(aws.client)
+
+
 @pytest.fixture(params=[Address, Name])
-def endpoint(request: pytest.FixtureRequest, service: str, instance: MetadataStandIn) -> Any:
+def endpoint(
+    request: pytest.FixtureRequest,
+    service: str,
+    instance: MetadataStandIn,
+    once: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    for kind in (elastic_ip, route53):
+        monkeypatch.setattr(kind, "client", once)
     return request.param(service, instance)
 
 
@@ -171,6 +189,45 @@ def test_an_old_owner_that_is_held_up_before_any_of_its_changes_takes_nothing(en
         assert outcome is not State.LEADS
         endpoint.lead(1, 6)
         assert endpoint.leads_to() == 1
+
+
+@pytest.mark.parametrize("ours", [1, 2, 3])
+@pytest.mark.parametrize("his", [1, 2, 3])
+def test_calls_of_an_old_owner_between_any_two_of_the_next_ones_change_nothing_for_long(endpoint, his, ours):
+    """Both go on at the same time: the old one's calls all come while the next one is held up, then the next one's."""
+    endpoint.lead(1, 4)
+    paused, released = threading.Event(), threading.Event()
+
+    def old_is_held_up() -> bool:
+        calls.append(1)
+        if len(calls) == his:
+            paused.set()
+            assert released.wait(30)
+        return True
+
+    calls: list[int] = []
+    outcomes: list[State] = []
+    old = threading.Thread(target=lambda: outcomes.append(endpoint.lead(0, 5, old_is_held_up)))
+    old.start()
+    while not paused.wait(0.01) and old.is_alive():
+        pass
+    asked: list[int] = []
+
+    def next_is_held_up() -> bool:
+        asked.append(1)
+        if len(asked) == ours:
+            released.set()
+            old.join()
+        return True
+
+    state = endpoint.lead(1, 6, next_is_held_up)
+    released.set()
+    old.join()
+    for _ in range(2):  # as it does anyway: at once after a failure, and every half minute
+        state = endpoint.lead(1, 6)
+    assert (state, endpoint.leads_to()) == (State.LEADS, 1)
+    assert endpoint.lead(0, 5) is State.NEWER
+    assert endpoint.leads_to() == 1
 
 
 def test_without_a_lease_nothing_is_changed(endpoint):

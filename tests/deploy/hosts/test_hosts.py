@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.hosts.conftest import Cluster
+from tests.deploy.hosts.conftest import Cluster, told
 from tests.deploy.hosts.host import run
 
 UNIT = "standfast.service"
+VIRTUAL = "10.86.0.100"
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 1883), 5)"
 
 
 def test_the_package_installs_in_a_clean_root_and_starts_nothing(installed: Path):
@@ -23,6 +25,9 @@ def test_the_package_installs_in_a_clean_root_and_starts_nothing(installed: Path
     assert (installed / "usr/share/man/man1/standfast-run.1.gz").exists()
     assert "standfast" in inside("getent", "group", "standfast")
     assert inside("systemd-analyze", "verify", "--man=no", UNIT) == ""
+    # What a daemon starts with its own interpreter finds what it needs: the API, sinks, calls of AWS.
+    parts = "import standfast.api, standfast.member.courier, standfast.endpoints.errand_child, botocore, pysnmp, nats"
+    inside("/usr/lib/standfast/python/bin/python3", "-c", parts)
 
 
 def test_three_machines_are_brought_up_by_the_page_alone(cluster: Cluster):
@@ -33,6 +38,8 @@ def test_three_machines_are_brought_up_by_the_page_alone(cluster: Cluster):
         assert host.do("systemctl", "is-active", "standfast").stdout.strip() == "active"
         assert host.do("systemctl", "is-system-running").stdout.strip() == "running"
         assert host.sh("stat -c %a:%U /etc/standfast/trust").strip() == "700:root"
+        cluster.until(lambda host=host: host.do("pgrep", "-f", "standfast.api", check=False).returncode == 0)
+        assert "listens on https://" in host.do("journalctl", "-u", UNIT, "-o", "cat", "--no-pager").stdout
 
 
 def kept(cluster: Cluster, *words: str) -> None:
@@ -106,6 +113,30 @@ def test_what_a_person_must_mend_is_not_tried_again_without_a_pause(cluster: Clu
     assert restarts <= 2
     host.sh("chmod 600 /etc/standfast/trust/*/cluster.key")
     cluster.settled()
+
+
+def test_members_run_as_a_user_of_their_own_with_a_virtual_ip(cluster: Cluster):
+    """By the page's commands. The daemon, the broker and the bearer are that user's; the address follows a move."""
+    (script,) = told("Not as root")
+    for name in "ab":
+        cluster.hosts[name].do("systemctl", "stop", UNIT)
+    for name, host in cluster.hosts.items():
+        storage = "/shared/orders " if name == "a" else ""
+        host.sh(script.replace("chown -R standfast: ", f"chown -R standfast: {storage}"))
+    cluster.settled()
+    vip = f'[[queue_manager.endpoints]]\nkind = "vip"\naddress = "{VIRTUAL}"\n'
+    told_now = "standfast config show --toml >/root/now"
+    cluster.hosts["w"].sh(f"{told_now}\ncat >>/root/now <<'END'\n{vip}END\nstandfast config apply --yes /root/now")
+    first, _ = cluster.settled()
+    second = next(name for name in "ab" if name != first)
+    for target in (second, first):
+        cluster.hosts["w"].do("standfast", "move", "orders", target)
+        cluster.settled(lambda placing, target=target: placing[0] == target)
+        host = cluster.hosts[target]
+        cluster.until(lambda host=host: VIRTUAL in host.sh("ip -4 address show eth0"))
+        users = host.sh("ps -o user:20= -p $(pgrep -d, 'mosquitto|python3')").split()
+        assert set(users) == {"standfast"}, host.sh("ps axo user:20,args")
+        cluster.hosts["w"].do("python3", "-c", CONNECT, VIRTUAL)
 
 
 def test_a_removed_package_hands_over_and_a_purged_one_leaves_no_keys(cluster: Cluster):
