@@ -120,6 +120,7 @@ def test_the_cluster_is_three_groups_of_one_with_addresses_that_stay(aws):
     text = aws("ssm").get_parameter(Name=made["ClusterFile"])["Parameter"]["Value"]
     reading = read(text.encode())
     assert reading.problems == ()
+    assert (reading.cluster.aws.report_unhealthy, reading.cluster.aws.follow_notices) == (True, True)
     interfaces = aws("ec2").describe_network_interfaces()["NetworkInterfaces"]
     addresses = {one["NetworkInterfaceId"]: one["PrivateIpAddress"] for one in interfaces}
     assert {m.name: m.addresses for m in reading.cluster.members} == {
@@ -196,6 +197,7 @@ def test_the_small_cluster_is_one_data_node_in_either_of_two_zones(aws):
     text = aws("ssm").get_parameter(Name=made["ClusterFile"])["Parameter"]["Value"]
     reading = read(text.encode())
     assert reading.problems == ()
+    assert (reading.cluster.aws.report_unhealthy, reading.cluster.aws.follow_notices) == (True, True)
     assert reading.cluster.member("d").addresses == ("10.255.255.1",)
     assert "OVERLAY=10.255.255.1\n" in user_data(aws, made["LaunchD"])
 

@@ -38,8 +38,9 @@ def test_three_machines_are_brought_up_by_the_page_alone(cluster: Cluster):
         assert host.do("systemctl", "is-active", "standfast").stdout.strip() == "active"
         assert host.do("systemctl", "is-system-running").stdout.strip() == "running"
         assert host.sh("stat -c %a:%U /etc/standfast/trust").strip() == "700:root"
-        cluster.until(lambda host=host: host.do("pgrep", "-f", "standfast.api", check=False).returncode == 0)
-        assert "listens on https://" in host.do("journalctl", "-u", UNIT, "-o", "cat", "--no-pager").stdout
+        # The API: a process of its own, with packages of its own.
+        log = ("journalctl", "-u", UNIT, "-o", "cat", "--no-pager")
+        cluster.until(lambda host=host, log=log: "listens on https://" in host.do(*log).stdout)
 
 
 def kept(cluster: Cluster, *words: str) -> None:
