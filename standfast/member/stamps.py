@@ -43,7 +43,9 @@ class Stamps:
         if run is None:
             return
         me = self._core.me
-        mine = Stamp(self._core.rules.cluster.id, qm, run.epoch, me, self._core.ordered.claimant)
+        # Before it has joined again it has no incarnation: what its former life claimed, and left running, is its own.
+        claimant = self._core.ordered.claimant or stamp.incarnation
+        mine = Stamp(self._core.rules.cluster.id, qm, run.epoch, me, claimant)
         code = contested(stamp, mine)
         if code is None:
             return
