@@ -105,8 +105,11 @@ class LogFeed:
         gone = {event.id for event in events}
         self._events = [event for event in self._events if event.id not in gone]
         self._news.set()  # there is room for more
-        last = events[-1]
-        await self._write(structs.replace(self._mark, revision=last.revision, id=last.id))
+        # A checkpoint names a revision: a transaction of which something is left is not behind it yet.
+        left = self._events[0].revision if self._events else None
+        whole = [event for event in events if event.revision != left]
+        if whole:
+            await self._write(structs.replace(self._mark, revision=whole[-1].revision, id=whole[-1].id))
 
     async def run(self) -> None:
         """Claim, then read on and on, until cancelled."""

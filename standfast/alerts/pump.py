@@ -3,7 +3,8 @@
 Guarantees
   * An event counts as delivered when the sink has taken it, never before; until then it is tried again, so that it
     arrives at least once, and those of the outbox and those of the log each in their order.
-  * A sink that fails or hangs costs one attempt's deadline, then a pause that doubles up to MAX_PAUSE_S; `wake` ends
+  * What a sink took before it failed is not delivered to it again, but for the one event that it did not acknowledge.
+  * A sink that fails or hangs costs one event's deadline, then a pause that doubles up to MAX_PAUSE_S; `wake` ends
     the pause, as when the queue manager that the sink is on runs again.
   * Nobody ever waits for a pump.
 """
@@ -24,7 +25,7 @@ from standfast.model.told import StoredEvent
 from standfast.ports import boottime_ns
 
 BATCH = 50
-"""Events of one attempt at most: so many may arrive twice after a death."""
+"""Events after which it is noted how far the sink is: so many may arrive twice after a death of whoever delivers."""
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.2, 10.0
 CLOSE_S = 1.0
 NS_PER_MS = 1_000_000
@@ -201,35 +202,39 @@ class Pump:
                 if not local and not logged:
                     await self._news.wait()
                     continue
+                taken: list[StoredEvent] = []
+                failure: Exception | None = None
                 try:
-                    await self._deliver(local or logged)
+                    await self._deliver(local or logged, taken)
                 except Exception as error:  # noqa: BLE001 - clients raise what they like; it is told, and tried again
-                    await self._failed(error)
+                    failure = error
+                if taken and local:
+                    self._outbox.done([event.id for event in taken])
+                elif taken and feed:
+                    await feed.done(taken)
+                pause_s = FIRST_PAUSE_S if taken else pause_s
+                if failure is not None:
+                    await self._failed(failure)
                     await self._rest(pause_s)
                     pause_s = min(MAX_PAUSE_S, pause_s * 2)
-                    continue
-                pause_s = FIRST_PAUSE_S
-                if local:
-                    self._outbox.done([event.id for event in local])
-                elif feed:
-                    await feed.done(logged)
         finally:
             await self._disconnect()
 
-    async def _deliver(self, events: list[StoredEvent]) -> None:
-        wanted = [e for e in events if self.spec.takes(e.kind, e.severity)]
-        if not wanted:
-            return
-        began_ns = boottime_ns()
-        async with asyncio.timeout(self.spec.deadline_s):
-            where = door(self.spec, self._places, self._member)
-            if self._sink is None:
-                self._sink = self._connect(self.spec, where)
-            await self._sink.deliver([Outgoing(event, self._cluster) for event in wanted])
-        self._delivered += len(wanted)
-        self._took_ms = (boottime_ns() - began_ns) / NS_PER_MS
-        self._failing_ns = 0
-        self._enter(SinkState.WORKING, "")
+    async def _deliver(self, events: Sequence[StoredEvent], taken: list[StoredEvent]) -> None:
+        """One after the other, each within the deadline; `taken` grows with what need not be delivered any more."""
+        for event in events:
+            if self.spec.takes(event.kind, event.severity):
+                began_ns = boottime_ns()
+                async with asyncio.timeout(self.spec.deadline_s):
+                    where = door(self.spec, self._places, self._member)
+                    if self._sink is None:
+                        self._sink = self._connect(self.spec, where)
+                    await self._sink.deliver([Outgoing(event, self._cluster)])
+                self._delivered += 1
+                self._took_ms = (boottime_ns() - began_ns) / NS_PER_MS
+                self._failing_ns = 0
+                self._enter(SinkState.WORKING, "")
+            taken.append(event)
 
     async def _failed(self, error: Exception) -> None:
         await self._disconnect()

@@ -111,6 +111,7 @@ class Mosquitto(Receiver):
         (self.directory / "mosquitto.conf").write_text(
             f"listener {self.port} {HOST}\nallow_anonymous true\npersistence true\n"
             f"persistence_location {self.directory}/\nautosave_on_changes true\nautosave_interval 1\nuser root\n"
+            "max_queued_messages 0\n"
         )
         return ["mosquitto", "-c", str(self.directory / "mosquitto.conf")]
 

@@ -129,3 +129,14 @@ async def test_a_store_that_is_away_delays_and_loses_nothing():
         assert not feed.active
         marks.gone = False
         assert await took(feed) == ["1.0", "2.0"]
+
+
+async def test_a_transaction_of_which_something_is_left_is_not_passed_over():
+    log, marks = Log(2, 3), MemoryStore()
+    async with reading(log, marks, "a.1") as feed:
+        await until(lambda: feed.waiting() == 5)
+        await feed.done(feed.first(50)[:3])  # the first transaction, and one event of the second
+        assert [event.id for event in feed.first(50)] == ["2.1", "2.2"]
+    async with reading(log, marks, "b.1") as feed:
+        await until(feed.waiting)
+        assert [event.id for event in feed.first(50)] == ["2.0", "2.1", "2.2"]

@@ -21,6 +21,8 @@ class World:
 
     def __init__(self) -> None:
         self.mood = "takes"
+        self.room = -1
+        self.takes_s = 0.0
         self.got: list[str] = []
         self.attempts = 0
         self.open = 0
@@ -40,8 +42,9 @@ class Moody:
         self.world.attempts += 1
         if self.world.mood == "hangs":
             await asyncio.sleep(3600)
-        if self.world.mood == "refuses":
+        if self.world.mood == "refuses" or len(self.world.got) == self.world.room:
             raise SinkError("it refuses")
+        await asyncio.sleep(self.world.takes_s)
         self.world.got += [outgoing.event.id for outgoing in events]
 
     async def close(self) -> None:
@@ -87,6 +90,30 @@ async def test_what_fails_is_tried_again_in_order_until_it_is_taken(stage):
     await until(lambda: pump.idle)
     assert world.got == ["a.0", "a.1", "a.2"]
     assert (pump.report().state, pump.report().delivered) == (SinkState.WORKING, 3)
+
+
+async def test_what_was_taken_before_a_failure_is_not_delivered_again(stage):
+    world, begin = stage
+    world.room = 2
+    pump = begin()
+    for number in range(4):
+        pump.add(event(number))
+    await until(lambda: pump.report().state is SinkState.FAILING)
+    assert pump.report().waiting == 2
+    world.room = -1
+    pump.wake()
+    await until(lambda: pump.idle)
+    assert world.got == ["a.0", "a.1", "a.2", "a.3"]
+
+
+async def test_one_that_is_slow_has_the_deadline_for_each_event(stage):
+    world, begin = stage
+    world.takes_s = 0.12
+    pump = begin()
+    for number in range(4):
+        pump.add(event(number))
+    await until(lambda: pump.idle)
+    assert (world.got, world.attempts) == (["a.0", "a.1", "a.2", "a.3"], 4)
 
 
 async def test_one_that_hangs_in_delivery_and_in_its_end_costs_a_deadline_each(stage):
