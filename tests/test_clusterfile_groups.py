@@ -4,7 +4,8 @@ import pytest
 
 from standfast.clusterfile import Fault, read, template
 from standfast.clusterfile.written import written
-from standfast.model.cluster import MemberSpec, QueueManagerSpec, Role, StorageSpec, Tie
+from standfast.model.choices import Tie
+from standfast.model.cluster import MemberSpec, QueueManagerSpec, Role, StorageSpec
 
 SOFT = Tie.PREFERRED
 

@@ -11,7 +11,10 @@ from standfast.model.timing import NS_PER_MS, lapse_ns
 from standfast.quorum.configuration import fixed
 
 GROUPS = ("together", "together_rule", "apart", "apart_rule")
-AT_ONCE = frozenset({"preferred", "halted", "failback", "failback_after_s", "failback_window", "options", *GROUPS})
+READINESS = ("min_memory_mb", "min_disk_mb", "version_rule")
+AT_ONCE = frozenset(
+    {"preferred", "halted", "failback", "failback_after_s", "failback_window", "options", *GROUPS, *READINESS}
+)
 """Keys of a queue manager that wait for no start; options are told of by themselves."""
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 

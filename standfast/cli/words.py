@@ -169,8 +169,8 @@ NOTICES: dict[NoticeKind, Words] = {
         "queue managers are held together by process group only",
         "let it make cgroups: run it as root, or with Delegate=yes under systemd",
     ),
-    NoticeKind.STORAGE_UNREADY: Words(
-        "storage", Level.WARNING, "the storage can not be used", "see `standfast check` on that member"
+    NoticeKind.STANDBY_UNREADY: Words(
+        "standby", Level.WARNING, "the answering member could not run it", "mend that; docs/readiness.md"
     ),
     NoticeKind.TIMING_DIFFERS: Words(
         "timing",

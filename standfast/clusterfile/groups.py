@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from standfast.clusterfile.places import Fault, Path, Problem
 from standfast.clusterfile.words import name
-from standfast.model.cluster import Cluster, QueueManagerSpec, Role, Tie
+from standfast.model.choices import Tie
+from standfast.model.cluster import Cluster, QueueManagerSpec, Role
 
 KINDS = ("together", "apart")
 MOST_TOGETHER = 30

@@ -44,6 +44,9 @@ def _queue_manager(path: Path, qm: QueueManagerSpec) -> Iterator[Problem]:
             (*path, "drain_s"),
             f"drain_s = {qm.drain_s:g} must be 0 or more, and less than stop_timeout_s = {qm.stop_timeout_s:g}.",
         )
+    for key in ("min_memory_mb", "min_disk_mb"):
+        if getattr(qm, key) < 0:
+            yield Problem(Fault.BAD_VALUE, (*path, key), f"{key} = {getattr(qm, key)} must be 0 (no matter) or more.")
     if qm.restart_limit < 0:
         yield Problem(
             Fault.BAD_VALUE,

@@ -35,6 +35,7 @@ from msgspec import Struct
 from standfast.clusterfile import rules
 from standfast.clusterfile.places import Fault, Path, Places, Problem
 from standfast.errors import ClusterFileError
+from standfast.model.choices import Tie, VersionRule
 from standfast.model.cluster import (
     AwsSpec,
     Cluster,
@@ -50,7 +51,6 @@ from standfast.model.cluster import (
     Role,
     StorageSpec,
     StoreSpec,
-    Tie,
     WatchdogMode,
 )
 from standfast.model.events import Severity
@@ -71,6 +71,7 @@ _WANTED: dict[Any, tuple[str, Any]] = {
     Role: ('"data" or "witness"', Role.DATA),
     Failback: ('"never", "preferred" or "window"', Failback.NEVER),
     Tie: ('"strict" or "preferred"', Tie.STRICT),
+    VersionRule: ('"not_older", "equal" or "any"', VersionRule.NOT_OLDER),
     WatchdogMode: ('"off", "automatic" or "required"', WatchdogMode.OFF),
     LinkLoss: ('"keep" or "evict"', LinkLoss.KEEP),
     FenceWhen: ('"unproven" or "always"', FenceWhen.UNPROVEN),

@@ -15,6 +15,7 @@ from typing import Protocol
 from standfast.errors import ClusterFileError, StandfastError
 from standfast.managers.registry import driver
 from standfast.member import minder
+from standfast.member.fitness import known_version
 from standfast.member.inbox import Inbox
 from standfast.member.warden_reports import ClaimOrder, LaunchOrder, TendedOrder
 from standfast.model.cluster import Cluster, QueueManagerSpec
@@ -193,6 +194,8 @@ class Attendant:
         if not serving:
             await self._until_it_serves(manager, place)
         self._inbox.give(sig.Ready(place.name, epoch))
+        if not serving and (version := await known_version(manager, place)):
+            self._inbox.give(sig.Versioned(place.name, epoch, version))
         failures = 0
         while failures < HEALTH_FAILURES:
             await asyncio.sleep(HEALTH_EVERY_S)

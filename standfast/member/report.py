@@ -189,7 +189,7 @@ class NoticeKind(StrEnum):
     BAD_KEY = "bad_key"  # frames arrive that are not sealed with this cluster's key
     OTHER_CLUSTER = "other_cluster"  # frames of another cluster arrive
     NO_CGROUP = "no_cgroup"  # queue managers are held together by process group only
-    STORAGE_UNREADY = "storage_unready"  # a probe of a storage path failed or hangs
+    STANDBY_UNREADY = "standby_unready"  # this member could not run the queue manager now; see `detail`
     REPLICA = "replica"  # a copy of replicated data is not in sync; `detail` says how it is and how far
     TIMING_DIFFERS = "timing_differs"  # the file's timers are not those in force
     SETTINGS_CACHE = "settings_cache"  # what was kept of the settings can not be read or written

@@ -37,6 +37,11 @@ class Stamps:
         """Whether it runs here, so that a later stamp would have to be seen."""
         return self._active(qm) is not None
 
+    def here(self, qm: str) -> bool:
+        """Whether a process of it may exist on this machine."""
+        run = self._core.keeper.runs.get(qm)
+        return (run is not None and run.alive) or bool(self._core.keeper.heritage)
+
     def seen(self, qm: str, stamp: Stamp) -> None:
         """This stamp was read just now where it keeps its data."""
         run = self._active(qm)

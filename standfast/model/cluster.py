@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from standfast.model.choices import Tie, VersionRule
 from standfast.model.sinks import SinkSpec
 from standfast.model.timing import PROFILES, Timing
 
@@ -87,13 +88,6 @@ class Failback(StrEnum):
     WINDOW = "window"  # likewise, but only within failback_window
 
 
-class Tie(StrEnum):
-    """How much it counts that queue managers stay together, or apart."""
-
-    STRICT = "strict"  # rather down than otherwise
-    PREFERRED = "preferred"  # where there is a choice
-
-
 REPLICATED = frozenset({"drbd"})
 """Kinds of storage of which each data member has a copy of its own."""
 
@@ -165,6 +159,9 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
         together_rule: how much that counts, the same throughout the group.
         apart: name of a group of which no two are to run on one member; empty: of none.
         apart_rule: how much that counts, the same throughout the group.
+        min_memory_mb: a member with less memory available is not chosen for it; 0: no matter.
+        min_disk_mb: likewise with less free where its data are.
+        version_rule: which versions of its program a member may have to be chosen, compared with the last owner's.
     """
 
     name: str
@@ -187,6 +184,9 @@ class QueueManagerSpec(Struct, frozen=True, kw_only=True):
     together_rule: Tie = Tie.STRICT
     apart: str = ""
     apart_rule: Tie = Tie.STRICT
+    min_memory_mb: int = 0
+    min_disk_mb: int = 16
+    version_rule: VersionRule = VersionRule.NOT_OLDER
 
 
 class StoreSpec(Struct, frozen=True, kw_only=True):

@@ -99,8 +99,9 @@ FIELDS: dict[str, Field] = {
     "took_ms": Field(_F, "from the decision, as the new owner learned it, to the first answer, in milliseconds"),
     "total_ms": Field(_F, "noticed_ms and took_ms together"),
     "verdict": Field(_T, "what became of it, a short word, or the name of an error"),
+    "version": Field(_T, "of the program, as its driver tells it"),
     "voters": Field(_N, "how many members vote now"),
-    "was": Field(_T, "the owner before"),
+    "was": Field(_T, "the owner, or the version, before"),
     "was_epoch": Field(_N, "the epoch before"),
     "was_ms": Field(_N, "what it was, in milliseconds"),
     "was_revision": Field(_N, "revision at which the backup was made"),
@@ -174,7 +175,7 @@ CARRIED: dict[EventKind, Carried] = {
     EventKind.STORE_LOST: _carries(57, "detail"),
     EventKind.STORE_BACK: _carries(58),
     EventKind.STORE_FULL: _carries(59),
-    EventKind.STANDBY_UNREADY: _carries(60, "detail"),
+    EventKind.STANDBY_UNREADY: _carries(60, "detail", "why"),
     EventKind.STANDBY_READY: _carries(61),
     EventKind.SINK_FAILING: _carries(62, "detail"),
     EventKind.SINK_WORKING: _carries(63),
@@ -194,6 +195,7 @@ CARRIED: dict[EventKind, Carried] = {
     EventKind.QM_GROUP_BROKEN: _carries(77, "epoch owner rule group other"),
     EventKind.QM_GROUP_WAITS: _carries(78, "epoch rule group", "owner"),
     EventKind.QM_GROUP_HELD: _carries(79, "epoch rule group", "owner"),
+    EventKind.QM_VERSION: _carries(81, "epoch owner version", "was"),
 }
 
 _HOLDS: dict[FieldType, tuple[type, ...]] = {_T: (str,), _N: (int,), _F: (int, float), _Y: (bool,)}

@@ -29,6 +29,7 @@ class EventKind(StrEnum):
     QM_RELEASED = "qm_released"
     QM_KEPT = "qm_kept"
     QM_GIVEN_UP = "qm_given_up"
+    QM_VERSION = "qm_version"
     QM_GROUP_BROKEN = "qm_group_broken"
     QM_GROUP_WAITS = "qm_group_waits"
     QM_GROUP_HELD = "qm_group_held"

@@ -91,6 +91,11 @@ CATALOGUE: dict[EventKind, Entry] = {
         "No eligible member could start the queue manager.",
         "Read its log, mend the cause, then move it to a member.",
     ),
+    EventKind.QM_VERSION: _entry(
+        _I,
+        "The queue manager runs with another version of its program than the last time.",
+        "Bring the other data members to it: an older one is not chosen, see docs/readiness.md.",
+    ),
     EventKind.QM_GROUP_BROKEN: _entry(
         _W,
         "It runs beside a queue manager that it is to be apart from, or away from one that it is to be together with.",
@@ -311,7 +316,7 @@ CATALOGUE: dict[EventKind, Entry] = {
     EventKind.STANDBY_UNREADY: _entry(
         _W,
         "This member could not run the queue manager now if it had to.",
-        "See `detail`: a program, an option or the storage; `standfast check` on this member says more.",
+        "See `why` and `detail`, and docs/readiness.md; `standfast check` on this member says more.",
         stored=False,
     ),
     EventKind.STANDBY_READY: _entry(_I, "This member could run the queue manager again.", _NOTHING, stored=False),

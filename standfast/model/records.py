@@ -142,6 +142,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
             owner sees by it what it has told, and tells nothing twice.
         reason: why it is where it is, a short word.
         unproven: former owners, since it last ran, of which nothing but the end of the lease says that they stopped.
+        version: of the program that ran it last, as its driver tells; empty: unknown.
         untied: what was told last of its groups not being held, see quorum/ties.py; empty: they are.
     """
 
@@ -158,6 +159,7 @@ class Assignment(Struct, frozen=True, kw_only=True):
     outdated: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
     untied: str = ""
+    version: str = ""
 
 
 class Orders(Struct, frozen=True, kw_only=True):

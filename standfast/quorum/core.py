@@ -107,8 +107,6 @@ class Core(Parts):
                 self.membership.heir = bool(survivors)
                 self.keeper.heritage.found(survivors)
                 self.lease.inherit(lease_end_ns)
-            case sig.Launched() | sig.Ready() | sig.Unhealthy() | sig.LaunchRefused() | sig.Exited() | sig.Fenced():
-                self._out += self.keeper.hear(given, now_ns)
             case sig.FitnessChanged(unfit, hop):
                 self.unfit = self.unfit if unfit is None else unfit
                 self._out += self._next_hop(hop)
@@ -116,6 +114,10 @@ class Core(Parts):
                 self.keeper.removal.windows = opened
             case sig.Ordered(ticket, order):
                 self._ordered(ticket, order, now_ns)
+            case sig.Received() | sig.SeenOnDisk() | sig.Woke():
+                pass
+            case fact:
+                self._out += self.keeper.hear(fact, now_ns)
 
     def _next_hop(self, hop: Hop | None) -> Iterator[sig.Tell]:
         """Take note of how it stands with the next hop, None: as it did."""

@@ -38,10 +38,11 @@ from standfast.quorum.signals import (
     Tell,
     Transact,
     Unhealthy,
+    Versioned,
 )
 from standfast.quorum.standing import Standing
 
-Fact = Launched | Ready | Unhealthy | LaunchRefused | Exited | Fenced
+Fact = Launched | Ready | Versioned | Unhealthy | LaunchRefused | Exited | Fenced
 NS_PER_MS = 1e6
 
 
@@ -84,6 +85,8 @@ class Keeper:
                 self.launched(qm, epoch, now_ns)
             case Ready(qm, epoch):
                 self.ready(qm, epoch, now_ns)
+            case Versioned(qm, epoch, version):
+                self.versioned(qm, epoch, version)
             case LaunchRefused(qm, epoch, code) | Exited(qm, epoch, code):
                 self.ended(qm, epoch, code, now_ns)
             case Unhealthy(qm, epoch, code):
@@ -107,6 +110,12 @@ class Keeper:
         run.enter(RunState.SERVING, now_ns)
         run.waits_for = ""
         run.told.append(self._serves(run, {"claim_ms": claim_ms, "start_ms": start_ms}))
+
+    def versioned(self, qm: str, epoch: int, version: str) -> None:
+        """The program that runs it is of that version."""
+        run = self._run(qm, epoch)
+        if run is not None:
+            run.version = version
 
     def unhealthy(self, qm: str, epoch: int, code: str, now_ns: int) -> Iterator[Effect]:
         """It stopped answering: stop it, so that it is started again."""
@@ -133,6 +142,11 @@ class Keeper:
     def _serves(self, run: Run, took_ms: dict[str, float]) -> Event:
         fields: dict[str, str | int | float | bool | None] = {"epoch": run.epoch, "owner": self._me, **took_ms}
         return Event(kind=EventKind.QM_RUNNING, subject=run.spec.name, fields=fields)
+
+    def _version(self, run: Run, was: str) -> Event:
+        fields: dict[str, str | int | float | bool | None] = {"epoch": run.epoch, "owner": self._me}
+        fields |= {"version": run.version, "was": was or None}
+        return Event(kind=EventKind.QM_VERSION, subject=run.spec.name, fields=fields)
 
     def _failure(self, qm: str, epoch: int, code: str) -> Event:
         return Event(kind=EventKind.QM_FAILED, subject=qm, fields={"epoch": epoch, "owner": self._me, "code": code})
@@ -284,9 +298,13 @@ class Keeper:
         if serving and kept.record.phase is Phase.STARTING and not run.told:
             # Found alive and serving, and the former process had still told, late, that it did not.
             run.told.append(self._serves(run, {}))
+        if run.version not in {"", kept.record.version} and EventKind.QM_VERSION not in {e.kind for e in run.told}:
+            run.told.append(self._version(run, kept.record.version))
         untold = bool(run.told)
         if started and untold and run.asked_revision < kept.revision:
-            yield Transact(f"note:{run.spec.name}", tx.note(kept, running=serving, events=run.told))
+            yield Transact(
+                f"note:{run.spec.name}", tx.note(kept, running=serving, events=run.told, version=run.version)
+            )
 
     def wake_at_ns(self, now_ns: int, lease_end_ns: int) -> int:
         """When the next of its deadlines is due, in nanoseconds; a far time when none is."""

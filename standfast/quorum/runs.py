@@ -81,6 +81,7 @@ class Run:
         "stop_reason",
         "stuck",
         "told",
+        "version",
         "waits_for",
     )
 
@@ -110,6 +111,8 @@ class Run:
         self.told: list[Event] = []
         """Events that the store is not known to have yet."""
         self._stored = assignment.told
+        self.version = ""
+        """Of the program that runs it; empty: unknown."""
         self.asked_revision = -1
         """The revision of the assignment at which its release was asked for: at it, nothing starts any more."""
 

@@ -118,6 +118,14 @@ class Ready(Struct, frozen=True):
     epoch: int
 
 
+class Versioned(Struct, frozen=True):
+    """The program that runs the queue manager is of that version."""
+
+    qm: str
+    epoch: int
+    version: str
+
+
 class Unhealthy(Struct, frozen=True):
     """The queue manager stopped answering though its process is there."""
 
@@ -174,6 +182,7 @@ Input = (
     | Launched
     | LaunchRefused
     | Ready
+    | Versioned
     | Unhealthy
     | Exited
     | Fenced
@@ -181,8 +190,6 @@ Input = (
     | FailbackWindows
     | Ordered
 )
-
-# ---------------------------------------------------------------- effects
 
 
 class Send(Struct, frozen=True):

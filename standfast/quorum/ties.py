@@ -14,7 +14,8 @@ from enum import StrEnum
 from itertools import chain
 from typing import NamedTuple
 
-from standfast.model.cluster import QueueManagerSpec, Tie
+from standfast.model.choices import Tie
+from standfast.model.cluster import QueueManagerSpec
 from standfast.model.records import SETTINGS_KEY, Assignment, Guard, Phase, assignment_key
 from standfast.model.view import Kept, View
 

@@ -283,13 +283,16 @@ def begin(kept: Kept[Assignment], me: Kept[MemberRecord]) -> Transaction:
     )
 
 
-def note(kept: Kept[Assignment], *, running: bool, events: Sequence[Event]) -> Transaction:
-    """The owner tells that its queue manager serves now, or serves no more; it stays the owner."""
+def note(kept: Kept[Assignment], *, running: bool, events: Sequence[Event], version: str = "") -> Transaction:
+    """The owner tells that its queue manager serves now, or serves no more; it stays the owner. `version`: it found."""
     phase = Phase.RUNNING if running else Phase.STARTING
     failed_on = () if running else kept.record.failed_on
     told = kept.record.told + len(events)
     unproven = () if running else kept.record.unproven
-    assignment = structs.replace(kept.record, phase=phase, failed_on=failed_on, told=told, unproven=unproven)
+    version = version or kept.record.version
+    assignment = structs.replace(
+        kept.record, phase=phase, failed_on=failed_on, told=told, unproven=unproven, version=version
+    )
     return Transaction(guards=(assignment_guard(kept),), puts=(put(assignment),), events=tuple(events))
 
 

@@ -25,6 +25,7 @@ OUT_OF_REACH = frozenset(
         EventKind.STORE_BACK,
         EventKind.STORE_FULL,
         EventKind.STANDBY_UNREADY,
+        EventKind.QM_VERSION,
         EventKind.STANDBY_READY,
         EventKind.SINK_FAILING,
         EventKind.SINK_WORKING,

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator
 
 from msgspec import structs
 
-from standfast.model.cluster import Cluster, QueueManagerSpec, Role, Tie
+from standfast.model.choices import Tie
+from standfast.model.cluster import Cluster, QueueManagerSpec, Role
 from standfast.model.records import Assignment, Phase
 from standfast.model.view import View
 from standfast.quorum.ties import Ties, Untied

@@ -80,6 +80,9 @@ class Examined:
     def launch(self, place: Place) -> None:
         pass
 
+    async def version(self, place: Place) -> str:
+        return "unknown"
+
     async def examine(self, place: Place) -> list[Remark]:
         self.times += 1
         return self.remarks

@@ -2,7 +2,8 @@
 
 from msgspec import structs
 
-from standfast.model.cluster import Failback, Tie
+from standfast.model.choices import Tie
+from standfast.model.cluster import Failback
 from standfast.model.records import Assignment, Phase
 from standfast.model.view import Kept, View
 from standfast.quorum import signals as sig

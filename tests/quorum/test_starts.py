@@ -1,6 +1,7 @@
 """How many queue managers one member starts at one moment; the others come after them, also when some of them hang."""
 
 from standfast.model.cluster import Policy
+from standfast.quorum import signals as sig
 from standfast.sim.world import NS_PER_S
 from tests.quorum.play import TERM_S, Play
 
@@ -29,3 +30,17 @@ def test_starts_that_hang_keep_the_others_waiting_for_a_while_only():
     assert len(begun(play)) == 2
     play.wait(8)
     assert len(begun(play)) == 3
+
+
+def test_the_version_that_runs_is_in_the_store_and_told_when_it_is_another_one():
+    play = Play("-").settled()
+    for version, told in (("2.1", 1), ("2.1", 1), ("2.2", 2)):
+        play.machine("a").take(sig.Versioned("q0", 1, version))
+        play.wait(TERM_S / 2)
+        assert play.assignments["q0"].version == version
+        assert len(play.said("qm_version q0")) == told
+    play.die("a").wait(3 * TERM_S)
+    assert (play.owner(), play.assignments["q0"].version) == ("b", "2.2")
+    play.machine("b").take(sig.Versioned("q0", 1, "1.0"))  # of another life
+    play.wait(TERM_S / 2)
+    assert play.assignments["q0"].version == "2.2"

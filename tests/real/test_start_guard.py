@@ -78,7 +78,7 @@ def _locks() -> list[str]:
 
 def shown(report: StatusReport) -> list[Notice]:
     """What the answering member says about storage and programs."""
-    return [notice for notice in report.notices if notice.kind is NoticeKind.STORAGE_UNREADY]
+    return [notice for notice in report.notices if notice.kind is NoticeKind.STANDBY_UNREADY]
 
 
 def failures(told: list[EventLine]) -> list[tuple[object, object]]:
