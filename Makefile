@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test hunt test-cuts test-brokers test-clients test-alerts test-rabbit4 test-api deb test-deb test-aws test-vm lint types bench lock clean
+.PHONY: demo test hunt test-cuts test-brokers test-clients test-alerts test-rabbit4 test-api deb test-deb test-aws test-vm bench-vm lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo
@@ -74,7 +74,13 @@ test-api:
 test-vm:
 	@scripts/setup.sh test
 	@scripts/setup.sh vm
-	$(BIN)/pytest -x tests/vm
+	$(BIN)/pytest --durations=0 --durations-min=1 tests/vm
+
+# Figures of replicated storage on such machines, with medians.
+bench-vm:
+	@scripts/setup.sh test
+	@scripts/setup.sh vm
+	$(BIN)/python -m tests.vm.measure --rounds 5
 
 lint:
 	$(BIN)/ruff check

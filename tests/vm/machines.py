@@ -1,10 +1,11 @@
-"""Up to three machines with kernels of their own: power, cables, and commands run on them.
+"""Four machines with kernels of their own: power, cables, and commands run on them.
 
 Each is one User Mode Linux in a PID and mount namespace of its own, so that killing one process is the power cut of one
 machine. Commands go over its serial line, not over its network: a test may cut that. Disks outlive power cuts, as far
 as the guest's kernel had given them the data; a machine's writes that lie in its own page cache are lost with it.
 """
 
+import compileall
 import contextlib
 import json
 import os
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 
 from tests.vm.image import CHECKOUT, KERNEL, VM_DIR, base, modules, site_packages
 
-BRIDGE, NETNS = "lan", "standfast-vm"
+BRIDGE, NETNS = "lan", VM_DIR.name
 BOOT_S = 60.0
 COMMAND_S = 60.0
 ANSWER_MARGIN_S = 10.0
@@ -32,8 +33,13 @@ HANDED = "handed"
 """Folder of files that are handed to a machine."""
 DATA_DISK_BYTES = 96 << 20
 MEMORY = "384M"
-BOX = (*("ip", "netns", "exec", NETNS), *("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"))
-"""What a machine's kernel runs in: when `unshare` is killed, everything in it is."""
+BOX = (
+    *("nice", "-n", "-10"),
+    *("ip", "netns", "exec", NETNS),
+    *("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"),
+)
+"""What a machine's kernel runs in: when `unshare` is killed, everything in it is. A busy host must not make it
+stand still for a second: members would rightly hold it for dead."""
 START = """
 set -e
 share=$1 modules=$2 shares=$3
@@ -46,6 +52,15 @@ for path in $shares; do
 done
 mount -t tmpfs tmp "$TMPDIR"
 "$@" || true  # not exec: the first process of a namespace ignores the signal by which this kernel resets itself
+"""
+
+
+PLAIN, DISTURBED = 0, 1
+"""Bands of the queue of what a machine sends, as its map counts them."""
+DISTURB = """
+modprobe -a sch_prio sch_netem cls_u32
+tc qdisc add dev lan0 root handle 1: prio bands 2 priomap {bands}
+tc qdisc add dev lan0 parent 1:2 handle 2: netem {how} limit 10000
 """
 
 
@@ -172,11 +187,18 @@ class Machine:
 
     def call(self, *argv: str, timeout_s: float = COMMAND_S, **env: str) -> Done:
         """Run a program there, whatever its exit code."""
+        return self._ask(" ".join(argv), timeout_s, argv=argv, env=env)
+
+    def converse(self, path: str, *lines: str, timeout_s: float = COMMAND_S) -> Done:
+        """Say these lines, one after the other, to a socket there; its answers, a line each."""
+        return self._ask(path, timeout_s, socket=path, lines=lines)
+
+    def _ask(self, what: str, timeout_s: float, **asked: object) -> Done:
         with self._lock:
             self._count += 1
             number, answers = self._count, queue.Queue[dict[str, Any]]()
             self._answers[number] = answers
-            asked = {"id": number, "argv": argv, "timeout_s": timeout_s, "env": env}
+            asked |= {"id": number, "timeout_s": timeout_s}
             assert self._line is not None
             raw = json.dumps(asked).encode() + b"\n"
             assert len(raw) <= LINE_BYTES, "too long for the serial line: use put"
@@ -184,9 +206,9 @@ class Machine:
         try:
             answer = answers.get(timeout=timeout_s + ANSWER_MARGIN_S)
         except queue.Empty:
-            raise Failed(f"{self.name} does not answer: {' '.join(argv)}\n{self.console()[-2000:]}") from None
+            raise Failed(f"{self.name} does not answer: {what}\n{self.console()[-2000:]}") from None
         if "code" not in answer:
-            raise Failed(f"{self.name} went down during: {' '.join(argv)}")
+            raise Failed(f"{self.name} went down during: {what}")
         return Done(answer["code"], answer["out"], answer["err"])
 
     def sh(self, script: str, timeout_s: float = COMMAND_S, **env: str) -> str:
@@ -220,6 +242,20 @@ class Machine:
         """Run `standfast` there."""
         return self.call("python3", "-m", "standfast", *arguments, timeout_s=timeout_s, PYTHONPATH=PYTHONPATH)
 
+    def disturb(self, how: str, *, but: str = "", only: str = "") -> None:
+        """What it sends is treated as tc-netem(8) says; but not what goes to one address, or `only` that."""
+        bands = DISTURBED if not only else PLAIN
+        script = DISTURB.format(how=how, bands=" ".join([str(bands)] * 16))
+        if other := but or only:
+            flow = (PLAIN if but else DISTURBED) + 1
+            script += f"tc filter add dev lan0 parent 1: protocol ip u32 match ip dst {other}/32 flowid 1:{flow}\n"
+        self.calm()
+        self.sh(script)
+
+    def calm(self) -> None:
+        """Nothing that it sends is disturbed any more."""
+        self.sh("tc qdisc del dev lan0 root 2>/dev/null || true")
+
     def put(self, path: str, text: str) -> None:
         """Write a file there."""
         self._count += 1
@@ -245,23 +281,29 @@ PYTHONPATH = f"{CHECKOUT}:{site_packages()}"
 
 
 class Lab:
-    """The machines and the network between them."""
+    """The machines and the network between them.
 
-    def __init__(self, count: int = 3) -> None:
+    Attributes:
+        machines: three, of a cluster.
+        server: a fourth one, which is switched on by who needs it.
+    """
+
+    def __init__(self) -> None:
         self.folder = VM_DIR / "run"
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.machines = [Machine(number, self.folder) for number in range(1, count + 1)]
+        compileall.compile_dir(CHECKOUT / "standfast", quiet=1)  # machines can not keep what they compile there
+        *self.machines, self.server = (Machine(number, self.folder) for number in range(1, 5))
         _ip("netns", "add", NETNS)
         _ip("-n", NETNS, "link", "add", BRIDGE, "type", "bridge", "forward_delay", "0")
         _ip("-n", NETNS, "link", "set", BRIDGE, "up")
-        for machine in self.machines:
+        for machine in (*self.machines, self.server):
             tap = f"tap{machine.number}"
             _ip("-n", NETNS, "tuntap", "add", tap, "mode", "tap")
             _ip("-n", NETNS, "link", "set", tap, "master", BRIDGE)
             _ip("-n", NETNS, "link", "set", tap, "up")
 
     def power_on(self) -> None:
-        """All of them, at once."""
+        """Those of the cluster, at once."""
         dark = [machine for machine in self.machines if not machine.up]
         for machine in dark:
             machine.power_on()
@@ -278,7 +320,7 @@ class Lab:
 
     def close(self) -> None:
         """Cut all power and take the network down."""
-        for machine in self.machines:
+        for machine in (*self.machines, self.server):
             machine.power_off()
         _ip("netns", "del", NETNS)
 

@@ -1,40 +1,22 @@
 """DRBD between two machines, its handlers really called, below a real cluster: nothing acknowledged is ever lost."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.cluster import FILE, PROGRAM, QM, Cluster
-from tests.vm.machines import Lab, Machine
+from tests.vm import figures
+from tests.vm.cluster import QM, Cluster
+from tests.vm.machines import Lab
+from tests.vm.replicated import replicated, up
 from tests.vm.waiting import until
-
-STORAGE = 'kind = "drbd"\ndisk = "/dev/ubdb"\nminor = 0\nport = 7790'
-RESOURCE = f"/etc/drbd.d/{QM}.res"
-
-
-def up(machine: Machine) -> None:
-    """Load the module, name its helper (without a newline), bring the resource up."""
-    machine.sh(f"modprobe drbd; printf /sbin/drbdadm >/sys/module/drbd/parameters/usermode_helper; drbdadm up {QM}")
 
 
 @pytest.fixture
 def cluster(lab: Lab) -> Iterator[Cluster]:
-    """Both copies in sync, the queue manager served by a, numbers being sent by w."""
-    made = Cluster(lab, STORAGE)
-    halves = lab.machines[:2]
-    for machine in halves:
-        machine.sh(f"{PROGRAM} drbd config {QM} --file {FILE} --program {PROGRAM} --drbd 8 >{RESOURCE}")
-        machine.sh("dd if=/dev/zero of=/dev/ubdb bs=1M status=none || true")  # of another test
-        machine.sh(f"modprobe drbd; yes yes | drbdadm create-md --force {QM} >/dev/null 2>&1")
-        up(machine)
-    one = halves[0]
-    one.until(f"drbdadm cstate {QM} | grep -q ^Connected", 20)
-    one.sh(f"drbdadm -- --clear-bitmap new-current-uuid {QM}")
-    one.until(f"drbdadm dstate {QM} | grep -q UpToDate/UpToDate", 20)
-    one.sh(f"drbdadm primary {QM}; mkfs.ext4 -q /dev/drbd0; drbdadm secondary {QM}")
-    made.start()
+    """Both copies in sync, served by a or b, numbers being sent by w."""
     try:
-        made.until_served()
+        made = replicated(lab)
         made.send()
         until("numbers are acknowledged", made.acked)
         yield made
@@ -43,44 +25,32 @@ def cluster(lab: Lab) -> Iterator[Cluster]:
             machine.power_off()
 
 
-def audit(cluster: Cluster, on: str) -> None:
-    """Everything that was acknowledged is there."""
-    acked = set(cluster.acked())
-    written = set(cluster.written(on))
-    assert acked
-    assert acked <= written, sorted(acked - written)[:10]
-
-
 def test_an_owner_that_loses_power_is_replaced_on_the_other_copy(cluster: Cluster):
-    owner = cluster.owner()
-    assert owner is not None
-    other = "b" if owner == "a" else "a"
+    owner, other = cluster.pair()
     before = max(cluster.acked())
     cluster.machines[owner].power_off()
-    took_s = until("served by the other one", lambda: cluster.owner() == other, 120)
+    took_s = until("served by the other one", lambda: cluster.owner() == other)
     until("numbers are acknowledged again", lambda: max(cluster.acked()) > before + 5)
-    print(f"served again {took_s:.1f} s after the power cut")  # noqa: T201
+    figures.note("DRBD: served again after the owner's power was cut", after_s=took_s)
     assert cluster.queue_manager()["outdated"] == [owner]
-    audit(cluster, other)
+    cluster.audit(other)
     cluster.machines[owner].power_on()
     up(cluster.machines[owner].ready())
     cluster.start(owner)
-    until("its copy is current again", lambda: not cluster.queue_manager()["outdated"], 60)
+    until("its copy is current again", lambda: not cluster.queue_manager()["outdated"])
     assert cluster.machines["w"].standfast("move", QM, owner).code == 0
-    until("it is moved back", lambda: cluster.owner() == owner, 60)
-    audit(cluster, owner)
+    until("it is moved back", lambda: cluster.owner() == owner)
+    cluster.audit(owner)
 
 
 def test_a_standby_that_loses_power_freezes_writes_until_the_store_calls_its_copy_outdated(cluster: Cluster):
-    owner = cluster.owner()
-    assert owner is not None
-    other = "b" if owner == "a" else "a"
+    owner, other = cluster.pair()
+    before = max(cluster.acked())
     cluster.machines[other].power_off()
     until("its copy is outdated", lambda: cluster.queue_manager()["outdated"] == [other])
-    before = max(cluster.acked())
     until("numbers are acknowledged again", lambda: max(cluster.acked()) > before + 5)
-    print(f"writes were frozen for {max(cluster.acked().values()):.2f} s")  # noqa: T201
-    audit(cluster, owner)
+    figures.note("DRBD: writes frozen when the standby's power was cut", for_s=cluster.longest_pause_s(before))
+    cluster.audit(owner)
     # Now the only current copy loses power, and the outdated one comes back: it must not start.
     cluster.machines[owner].power_off()
     cluster.machines[other].power_on()
@@ -95,4 +65,65 @@ def test_a_standby_that_loses_power_freezes_writes_until_the_store_calls_its_cop
     cluster.start(owner)
     until("it runs where the data are", lambda: cluster.runs_on(cluster.machines[owner]))
     until("numbers are acknowledged again", lambda: max(cluster.acked()) > before + 10)
-    audit(cluster, owner)
+    cluster.audit(owner)
+
+
+ROGUE = """
+drbdadm disconnect {qm}
+drbdsetup disk-options 0 --fencing=dont-care
+drbdadm primary --force {qm}
+mkdir -p /mnt/rogue; mount /dev/drbd0 /mnt/rogue; echo rogue >/mnt/rogue/rogue; umount /mnt/rogue
+drbdadm secondary {qm}
+drbdadm adjust {qm}
+"""
+"""Somebody goes around the store: what the rules of this cluster never do."""
+
+
+def situations(cluster: Cluster) -> dict[str, str]:
+    """How each half sees itself."""
+    found = {name: cluster.machines[name].standfast("drbd", "status", "--json") for name in ("a", "b")}
+    return {name: json.loads(done.out)[QM]["situation"] if done.code == 0 else "" for name, done in found.items()}
+
+
+def heal(cluster: Cluster, on: str) -> None:
+    done = cluster.machines[on].standfast("drbd", "heal", QM)
+    assert done.code == 0, done.err
+
+
+def in_sync(cluster: Cluster) -> bool:
+    return set(situations(cluster).values()) == {"in_sync"} and not cluster.queue_manager()["outdated"]
+
+
+def test_a_split_is_named_on_both_halves_and_healed_by_giving_up_the_outdated_one(cluster: Cluster):
+    owner, other = cluster.pair()
+    half = cluster.machines[other]
+    half.sh("kill $(cat /run/standfast.pid); while kill -0 $(cat /run/standfast.pid) 2>/dev/null; do sleep 0.1; done")
+    half.sh(ROGUE.format(qm=QM))
+    cluster.start(other)
+    until("both refuse each other", lambda: set(situations(cluster).values()) == {"split"})
+    assert cluster.queue_manager()["outdated"] == [other]
+    told = cluster.status(other)["notices"]
+    assert [n["detail"] for n in told if n["kind"] == "replica"] == ["split"]
+    cluster.audit(owner)  # it goes on all the while
+    heal(cluster, other)
+    heal(cluster, owner)
+    until("both have everything", lambda: in_sync(cluster))
+    assert cluster.machines["w"].standfast("move", QM, other).code == 0
+    until("it is moved", lambda: cluster.owner() == other)
+    cluster.audit(other)
+    assert half.call("test", "-e", f"/data/{QM}/rogue").code == 1
+
+
+def test_an_owner_that_is_cut_off_keeps_its_writes_frozen_and_gives_them_up_when_it_is_back(cluster: Cluster, lab: Lab):
+    owner, other = cluster.pair()
+    lab.unplug(cluster.machines[owner])
+    took_s = until("served by the other one", lambda: cluster.owner() == other)
+    figures.note("DRBD: served again after the owner was cut off", after_s=took_s)
+    assert cluster.queue_manager()["outdated"] == [owner]
+    cluster.audit(other)
+    lab.plug(cluster.machines[owner])
+    until("both have everything", lambda: in_sync(cluster))
+    assert not cluster.runs_on(cluster.machines[owner])
+    assert cluster.machines["w"].standfast("move", QM, owner).code == 0
+    until("it is moved back", lambda: cluster.owner() == owner)
+    cluster.audit(owner)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.vm import figures
 from tests.vm.cluster import Cluster
 from tests.vm.machines import Lab
 from tests.vm.waiting import until
@@ -36,6 +37,6 @@ def test_a_machine_whose_member_stands_still_is_reset_and_nothing_of_it_runs_whe
     stuck.sh(STAND_STILL)
     assert cluster.runs_on(stuck)  # nobody stops it in an orderly way any more
     took_s = stuck.wait_down(60)
-    print(f"reset {took_s:.1f} s after it stood still")  # noqa: T201
+    figures.note("watchdog: machine reset after its member stood still", after_s=took_s)
     assert "Initiating system reboot" in stuck.console()
     until("served by the other one", lambda: cluster.owner() == other)

@@ -1,7 +1,10 @@
-"""Runs what the host asks for, over the serial line: a JSON object a line in each direction, many at once."""
+"""Runs what the host asks for, over the serial line: a JSON object a line in each direction, many at once.
+
+Or says `lines` to a socket there and gives back as many lines: starting a program takes a hundred times as long."""
 
 import json
 import os
+import socket
 import subprocess
 import threading
 import tty
@@ -16,6 +19,23 @@ def say(answer):
     with lock:
         while raw:
             raw = raw[os.write(LINE, raw) :]
+
+
+def converse(asked):
+    """Lines to a socket of Unix, and as many back; code 1 when nobody answers."""
+    out, err = [], ""
+    try:
+        with socket.socket(socket.AF_UNIX) as talk:
+            talk.settimeout(asked["timeout_s"])
+            talk.connect(asked["socket"])
+            with talk.makefile("rw") as lines:
+                for line in asked["lines"]:
+                    lines.write(line + "\n")
+                    lines.flush()
+                    out.append(lines.readline())
+    except OSError as error:
+        err = str(error)
+    say({"id": asked["id"], "code": int(not all(out) or bool(err)), "out": "".join(out), "err": err})
 
 
 def run(asked):
@@ -42,4 +62,6 @@ def run(asked):
 say({"id": 0})
 with os.fdopen(LINE, "rb", closefd=False) as requests:
     for line in requests:
-        threading.Thread(target=run, args=(json.loads(line),), daemon=True).start()
+        threading.Thread(
+            target=converse if "socket" in (asked := json.loads(line)) else run, args=(asked,), daemon=True
+        ).start()
