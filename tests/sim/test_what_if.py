@@ -8,7 +8,7 @@ from msgspec import structs
 from standfast.model.cluster import LinkLoss, Policy
 from standfast.model.events import EventKind
 from standfast.model.messages import Hop
-from standfast.model.records import MemberState, Orders, Phase
+from standfast.model.records import MemberState, Orders, Phase, assignment_key
 from standfast.model.timing import NS_PER_MS, lapse_ns
 from standfast.quorum.can_stop import Cost
 from standfast.quorum.runs import StopReason
@@ -16,7 +16,7 @@ from standfast.sim import what_if as module
 from standfast.sim.chronicle import Deed
 from standfast.sim.prospect import Prospect, Supposition
 from standfast.sim.what_if import what_if
-from tests.snapshots import EPOCH, INCARNATION, cluster_of, ordered, said, silent, snapshot_of
+from tests.snapshots import EPOCH, INCARNATION, cluster_of, ordered, said, silent, snapshot_of, written
 
 THREE, FIVE = cluster_of("abw"), cluster_of("abcvw")
 TIMING = THREE.timing
@@ -167,6 +167,15 @@ def test_a_member_that_can_not_take_it_does_not(unable):
     prospect = what_if(unable(snapshot_of(THREE)), lose("a"))
     assert runs_on(prospect) is None
     assert not prospect.all_run
+
+
+def test_with_an_outdated_copy_the_loss_of_the_only_current_one_is_a_weak_point_of_five():
+    snapshot = snapshot_of(FIVE)
+    known = snapshot.view.assignments["orders"].record
+    stale = written(snapshot, assignment_key("orders"), structs.replace(known, outdated=("b", "c")))
+    prospects = {name: what_if(seen, lose("v")).weak_points for name, seen in (("well", snapshot), ("stale", stale))}
+    assert prospects["well"] == ()
+    assert [(reason.subject, reason.cost) for reason in prospects["stale"]] == [("a", Cost.NOWHERE_TO_RUN)]
 
 
 def test_a_frozen_cluster_takes_nothing_over():
