@@ -79,7 +79,8 @@ def situation(replica: Replica | None) -> Situation:
     return next((which for is_so, which in told if is_so), Situation.ALONE)
 
 
-_LINE = re.compile(r"^ *(\d+): cs:(\S+)(?: ro:(\S+)/(\S+) ds:(\S+)/(\S+) (\S) (\S+))?", re.MULTILINE)
+_LINE = re.compile(r"^ *(\d+): cs:(\S+)(?: ro:(\S+)/(\S+) ds:(\S+)/(\S+) (.) (\S+))?", re.MULTILINE)
+"""The protocol's letter is a blank in a half that is StandAlone."""
 _PERCENT = re.compile(r"sync'ed: *([0-9.]+)%")
 _FROZEN_FLAG = "s"
 

@@ -29,6 +29,8 @@ srcversion: 059B1B470318F053F5077D5
  7: cs:WFConnection ro:Primary/Unknown ds:UpToDate/DUnknown C s-----
     ns:0 nr:0 dw:0 dr:0 al:0 bm:0 lo:0 pe:0 ua:0 ap:1 ep:1 wo:f oos:4
 """
+SPLIT = " 0: cs:StandAlone ro:Primary/Unknown ds:UpToDate/Outdated   r-----\n"
+"""Without the letter of a protocol: there is no connection to have one."""
 PROGRESS = (
     "\t[>....................] sync'ed:  3.2% (256636/262100)K\n\tfinish: 0:17:16 speed: 228 (216) want: 320 K/sec"
 )
@@ -86,6 +88,9 @@ def test_the_words_of_8_4():
     assert syncing is not None
     assert (situation(syncing), syncing.percent) == (Situation.RESYNC, 3.2)
     assert situation(from_proc(PROC.format(IN_SYNC, ""), 7)) is Situation.FROZEN
+    split = from_proc(SPLIT, 0)
+    assert split == Replica("StandAlone", "Primary", "Unknown", "UpToDate", "Outdated")
+    assert situation(split) is Situation.SPLIT
     assert from_proc(PROC.format(IN_SYNC, ""), 1) is None
     assert from_proc(PROC.format(IN_SYNC, ""), 2) is None
 

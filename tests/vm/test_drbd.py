@@ -82,7 +82,10 @@ drbdadm adjust {qm}
 def situations(cluster: Cluster) -> dict[str, str]:
     """How each half sees itself."""
     found = {name: cluster.machines[name].standfast("drbd", "status", "--json") for name in ("a", "b")}
-    return {name: json.loads(done.out)[QM]["situation"] if done.code == 0 else "" for name, done in found.items()}
+    return {
+        name: json.loads(done.out).get(QM, {}).get("situation", "") if done.code == 0 else ""
+        for name, done in found.items()
+    }
 
 
 def heal(cluster: Cluster, on: str) -> None:

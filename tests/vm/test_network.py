@@ -17,7 +17,8 @@ HARMLESS = ("loss 5%", "loss 10%", "delay 50ms 10ms", "delay 200ms 20ms")
 """Costs a member with the timing `normal` nothing: docs/timing.md."""
 HARMFUL = "loss 30%"
 """Every few minutes an owner is without an answer for as long as it waits before it stops."""
-WORST = "delay 200ms 20ms loss 5%"
+WORST = "delay 50ms 10ms loss 5%"
+"""With 200 ms each way no owner can change: etcd elects nobody, and no new connection to it is made in time."""
 LOOK_S = 15.0
 
 
