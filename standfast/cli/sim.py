@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from standfast.cli.examples import example
 from standfast.cli.screen import as_json, console, hanging, show
+from standfast.cli.sim_metrics import write_metrics
 from standfast.errors import PromiseBroken
 from standfast.model.timing import PROFILES
 from standfast.sim import transcript
@@ -34,6 +35,7 @@ SHOWN = 10
 @click.option("--profile", type=click.Choice([*PROFILES]), help="Timing profile; drawn for each run when not given.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Processes.")
 @click.option("--transcripts", default="sim-transcripts", show_default=True, type=click.Path(path_type=Path))
+@click.option("--metrics", type=click.Path(path_type=Path), help="Also write the result there, for Prometheus.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def sim(
     *,
@@ -45,6 +47,7 @@ def sim(
     profile: str | None,
     jobs: int,
     transcripts: Path,
+    metrics: Path | None,
     json_: bool,
 ) -> None:
     """Run the member core, seeded and on a virtual clock, through cuts, crashes, pauses and an ambiguous store.
@@ -63,6 +66,8 @@ def sim(
         told = simulate(outcome.seed, plan.members, plan.minutes, plan.timing, tell=True)
         path = transcript.write(told, transcripts, shlex.join([*replay, "--seed", str(outcome.seed)]))
         click.echo(f"seed {outcome.seed}: {transcript.verdict_of(outcome)}; transcript: {path}", err=True)
+    if metrics is not None:
+        write_metrics(metrics, plan, tally)
     if json_:
         as_json(_as_dict(tally))
     else:

@@ -26,8 +26,10 @@ export function show(newest, acts) {
   facts(report);
 }
 
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 function remark(one) {
-  const action = one.action ? make("span", { class: "dim" }, ...coded(`${one.action}.`)) : null;
+  const action = one.action ? make("span", { class: "dim" }, ...coded(`${capital(one.action)}.`)) : null;
   return {
     node: make("li", {}, make("b", { class: one.level }, one.level),
       make("span", {}, make("span", { class: "what" }, make("strong", {}, one.subject), ...coded(`: ${one.meaning}.`)), action)),
