@@ -36,10 +36,13 @@ ACTOR = Actor(1, 0, 0)
 class AwayStore:
     """A store that is away."""
 
+    asked = 0
+
     async def log(self, after: int, limit: int) -> Sequence[KeyChange]:
         raise StoreUnavailable("away")
 
     async def transact(self, guards: object, puts: object) -> int | None:
+        self.asked += 1
         raise StoreUnavailable("away")
 
 
@@ -115,11 +118,12 @@ async def test_an_order_is_in_the_log_of_all_when_its_teller_goes_on() -> None:
 
 
 async def test_an_order_that_the_store_does_not_take_is_told_by_its_member_alone() -> None:
-    journal = Journal("a")
-    scribe = scribe_of(AwayStore(), journal)
-    for count in (1, 2):  # tried, then known to be away
+    journal, store = Journal("a"), AwayStore()
+    scribe = scribe_of(store, journal)
+    for count in (1, 2):
         await scribe.tell(ORDERED)
         assert [line.kind for line in journal.local_since(0)[0]] == [EventKind.ORDER_GIVEN] * count
+    assert store.asked == 1  # then it is known to be away, and nobody waits for it
 
 
 async def test_an_order_whose_telling_hangs_with_the_store_holds_up_nobody(monkeypatch) -> None:
