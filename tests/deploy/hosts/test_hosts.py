@@ -135,9 +135,11 @@ def test_members_run_as_a_user_of_their_own_with_a_virtual_ip(cluster: Cluster):
         cluster.settled(lambda placing, target=target: placing[0] == target)
         host = cluster.hosts[target]
         cluster.until(lambda host=host: VIRTUAL in host.sh("ip -4 address show eth0"))
+        assert cluster.broker(target)
         users = host.sh("ps -o user:20= -p $(pgrep -d, 'mosquitto|python3')").split()
         assert set(users) == {"standfast"}, host.sh("ps axo user:20,args")
-        cluster.hosts["w"].do("python3", "-c", CONNECT, VIRTUAL)
+        client = ("python3", "-c", CONNECT, VIRTUAL)
+        cluster.until(lambda client=client: cluster.hosts["w"].do(*client, check=False).returncode == 0)
 
 
 def test_a_removed_package_hands_over_and_a_purged_one_leaves_no_keys(cluster: Cluster):
