@@ -22,6 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from figures import save
 from lab_run import spread
 from msgspec import structs
 
@@ -203,6 +204,28 @@ async def measure(count: int, at_once: int | None, profile: str, kills: int) -> 
             lab.kill()
 
 
+def lines(figures: dict[str, Any]) -> list[str]:
+    """The section of docs/measured.md."""
+    found = [
+        "## Hundreds taken over at once",
+        "",
+        f"{figures['queue_managers']} small programs, run by the driver `command`, on one data member, which dies;",
+        f"profile `{figures['profile']}`, lease {figures['term_ms']} ms. From its death to the first answer elsewhere,",
+        f"in seconds. The machine's load was {figures['load_before']} on {figures['cores']} cores when it began.",
+        "",
+        "| answered | median | last | longest heartbeat gap, ms | processor: daemon, warden, in s |",
+        "|---:|---:|---:|---|---|",
+    ]
+    for one in figures["takeovers"]:
+        gaps = ", ".join(f"{name} {gap}" for name, gap in one["longest_heartbeat_gap_ms"].items()) or "not measured"
+        median, last = one["outage"].get("median", 0) / MS, one["last_ms"] / MS
+        used = one["cpu_s"]
+        found.append(
+            f"| {one['answering']} | {median:.1f} | {last:.1f} | {gaps} | {used['daemon']:.1f}, {used['warden']:.1f} |"
+        )
+    return found
+
+
 def main() -> None:
     """Measure, print a line for each takeover; with --json write it all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -211,6 +234,7 @@ def main() -> None:
     parser.add_argument("--profile", choices=tuple(PROFILES), default="fast")
     parser.add_argument("--kills", type=int, default=1)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--keep", action="store_true", help="keep the figures for docs/measured.md")
     given = parser.parse_args()
     found = asyncio.run(measure(given.queue_managers, given.at_once, given.profile, given.kills))
     print(
@@ -228,6 +252,8 @@ def main() -> None:
         )
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if given.keep:
+        save("many", found)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 import brokers
 import campaign
 import cuts
+import many
 from figures import PAGE, README, pair, results
 from lab_run import PIECES
 
@@ -28,6 +29,7 @@ def page(results: dict[str, Any]) -> str:
     for part, section in (
         ("takeover", takeover_lines),
         ("brokers", brokers.lines),
+        ("many", many.lines),
         ("cuts", cuts.lines),
         ("idle", idle_lines),
         ("steadiness", steadiness_lines),

@@ -15,6 +15,7 @@ from typing import Any
 import brokers
 import cuts
 import idle
+import many
 import steadiness
 import takeover
 from figures import PAGE, save
@@ -54,6 +55,11 @@ def measure_simulator(_rounds: int, _minutes: float) -> dict[str, Any]:
     return found
 
 
+def measure_many(_rounds: int, _minutes: float) -> dict[str, Any]:
+    """Hundreds of queue managers taken over at once."""
+    return asyncio.run(many.measure(200, None, "normal", 3))
+
+
 def measure_cuts(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
     """Real cuts."""
     return cuts.measure()
@@ -62,6 +68,7 @@ def measure_cuts(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
 MEASURES = {
     "takeover": measure_takeover,
     "brokers": measure_brokers,
+    "many": measure_many,
     "cuts": measure_cuts,
     "idle": measure_idle,
     "steadiness": measure_steadiness,

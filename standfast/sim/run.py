@@ -7,7 +7,7 @@ from msgspec import structs
 
 from standfast.model.cluster import Failback, MemberSpec, Role
 from standfast.model.messages import Hop
-from standfast.model.records import Phase
+from standfast.model.records import MemberState, Phase
 from standfast.model.timing import Timing
 from standfast.quorum import signals as sig
 from standfast.sim import groups
@@ -262,7 +262,13 @@ class Stage:
 
     def _missing(self, well: set[str]) -> list[str]:
         missing = [*self._unsettled(well), *groups.untold(self.store.view)]
-        data = [n for n, kept in self.store.view.members.items() if n in well and kept.record.role is Role.DATA]
+        torn = {name for pair in self.network.cut if well.issuperset(pair) for name in pair}
+        data = [
+            name
+            for name, kept in self.store.view.members.items()
+            if kept.record.role is Role.DATA
+            and name in (well if kept.record.state is MemberState.ONLINE else well - torn)
+        ]
         for held in self.store.view.specs.values():
             spec, kept = held.record, self.store.view.assignments.get(held.record.name)
             process = self.promises.running.get(spec.name)

@@ -160,7 +160,7 @@ def test_every_event_can_be_told():
             assert "{" not in sentence
 
 
-FIELDS = {"reason": "r", "owner": "b", "seen_by": "b", "to": "b", "epoch": 1}
+FIELDS = {"reason": "r", "owner": "b", "seen_by": "b", "to": "b", "epoch": 1, "group": "g", "rule": "r", "other": "q"}
 
 
 def test_what_happens_together_is_told_together_and_many_are_counted():

@@ -45,7 +45,6 @@ OF_GROUPS = (
     Sabotage(
         "a group does not follow one of it that can not run where it is",
         (Edit("quorum/removal.py", "if chosen is not None and chosen.sound:", "if False:"),),
-        minutes=2.0,
         about="groups",
     ),
     Sabotage(
