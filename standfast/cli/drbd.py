@@ -141,9 +141,10 @@ def heal(asked: Asked, queue_manager: str) -> None:
     known = asked.ask(TakeSnapshot(), Snapshot)
     spec = _spec(asked.ask(ShowConfig(), ConfigReport).cluster, queue_manager)
     now = situation(_state(spec))
-    if now is not Situation.SPLIT:
-        raise Refused(f"{queue_manager} is not split on this machine, it is {plain(now)}: {NEXT[now]}")
     outdated = known.taken_by in known.view.assignments[queue_manager].record.outdated
+    # Often only one half says that they refuse each other, while the other one goes on calling for it.
+    if now is not Situation.SPLIT and not (outdated and now is Situation.ALONE):
+        raise Refused(f"{queue_manager} is not split on this machine, it is {plain(now)}: {NEXT[now]}")
     _do("discard" if outdated else "connect", resource=queue_manager)
     told = "gives up what it wrote and takes the other half's data" if outdated else "connects again"
     show(f"This half {told}. `standfast drbd status` shows how far it is.")

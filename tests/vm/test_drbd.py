@@ -117,7 +117,7 @@ def test_a_split_is_named_on_both_halves_and_healed_by_giving_up_the_outdated_on
     assert half.call("test", "-e", f"/data/{QM}/rogue").code == 1
 
 
-def test_an_owner_that_is_cut_off_keeps_its_writes_frozen_and_gives_them_up_when_it_is_back(cluster: Cluster, lab: Lab):
+def test_an_owner_that_is_cut_off_has_its_writes_frozen_and_they_are_given_up_by_healing(cluster: Cluster, lab: Lab):
     owner, other = cluster.pair()
     lab.unplug(cluster.machines[owner])
     took_s = until("served by the other one", lambda: cluster.owner() == other)
@@ -125,6 +125,9 @@ def test_an_owner_that_is_cut_off_keeps_its_writes_frozen_and_gives_them_up_when
     assert cluster.queue_manager()["outdated"] == [owner]
     cluster.audit(other)
     lab.plug(cluster.machines[owner])
+    until("the halves refuse each other", lambda: situations(cluster)[other] == "split")
+    heal(cluster, owner)
+    heal(cluster, other)
     until("both have everything", lambda: in_sync(cluster))
     assert not cluster.runs_on(cluster.machines[owner])
     assert cluster.machines["w"].standfast("move", QM, owner).code == 0
