@@ -4,7 +4,7 @@ from msgspec import structs
 
 from standfast.model.choices import Tie
 from standfast.model.cluster import Failback
-from standfast.model.records import Assignment, Phase
+from standfast.model.records import SETTINGS_KEY, Assignment, Guard, Phase, SettingsRecord
 from standfast.model.view import Kept, View
 from standfast.quorum import signals as sig
 from standfast.quorum.configuration import in_force
@@ -142,6 +142,21 @@ def test_the_choice_for_one_leaves_a_place_to_the_others_of_its_group():
         among = {"a": Candidate("a", ()), "b": Candidate("b", ("q1",))}
         among["a"].load = 5
         assert place(specs[0], among, Ties(view)).name == chosen
+
+
+def test_a_choice_rests_on_the_settings_and_on_the_others_of_strict_groups_but_for_mates_on_their_way_there():
+    """Who decides by older groups, or before another one was placed, is refused: seldom enough to escape a hunt."""
+    specs = [structs.replace(spec, **TOGETHER[spec.name]) for spec in cluster_of(3, TIMING).queue_managers]
+    settings = SettingsRecord(cluster_id="sim", members=("a", "b", "w"), timing=TIMING, term_ceiling_ms=TIMING.term_ms)
+    moving = Assignment(qm="q1", owner="a", incarnation=1, target="b")
+    view = View(
+        specs={spec.name: Kept(spec, 1) for spec in specs},
+        assignments={"q0": Kept(Assignment(qm="q0"), 4), "q1": Kept(moving, 5)},
+        settings=Kept(settings, 9),
+    )
+    guarded = Guard(SETTINGS_KEY, 9), Guard("assignments/q1", 5)
+    assert tuple(Ties(view).guards("q0", "a")) == guarded
+    assert tuple(Ties(view).guards("q0", "b")) == guarded[:1]
 
 
 # ------------------------------------------------------------ changed at work

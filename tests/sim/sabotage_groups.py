@@ -26,18 +26,6 @@ OF_GROUPS = (
         about="groups",
     ),
     Sabotage(
-        "who gives away does not guard the settings",
-        (
-            Edit(
-                "quorum/ties.py",
-                "        yield Guard(SETTINGS_KEY, settings.revision if settings is not None else 0)\n",
-                "",
-            ),
-        ),
-        minutes=3.0,
-        about="groups",
-    ),
-    Sabotage(
         "one of a group moves away from the others",
         (Edit("quorum/ties.py", "return tuple(sorted({qm, *mates})) if self else (qm,)", "return (qm,)"),),
         about="groups",
