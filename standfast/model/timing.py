@@ -115,6 +115,7 @@ class Timing(Struct, frozen=True, kw_only=True):
 
 
 PROFILES: dict[str, Timing] = {
+    "lan": Timing(interval_ms=40, in_doubt_after=3, evict_after=10, graceful_ms=60, kill_ms=50),
     "fast": Timing(interval_ms=100, in_doubt_after=3, evict_after=8, graceful_ms=150, kill_ms=100),
     "normal": Timing(interval_ms=250, in_doubt_after=4, evict_after=10, graceful_ms=750, kill_ms=250),
     "cautious": Timing(interval_ms=1000, in_doubt_after=5, evict_after=15, graceful_ms=5000, kill_ms=1000),
