@@ -14,7 +14,6 @@ from lab_run import PIECES
 
 BEGIN, END = "<!-- measured: table -->", "<!-- end measured -->"
 ACTS = {"kill-node": "node loses power", "kill-queue-manager": "queue manager killed", "move": "planned move"}
-PROFILES = ("fast", "normal")
 
 
 def page(results: dict[str, Any]) -> str:
@@ -95,12 +94,12 @@ def idle_lines(figures: dict[str, Any]) -> list[str]:
 
 def steadiness_lines(figures: dict[str, Any]) -> list[str]:
     """False alarms."""
-    alarms = ", ".join(f"{name} {count}" for name, count in figures.items() if name not in ("profile", "minutes"))
-    return [
-        "## False alarms",
-        "",
-        f"Profile {figures['profile']}, {figures['minutes']:g} minutes, a busy loop on every processor: {alarms}.",
-    ]
+    lines = ["## False alarms", "", "A busy loop on every processor.", ""]
+    counted = [name for name in next(iter(figures.values())) if name not in ("profile", "minutes")]
+    lines += [f"| profile | minutes | {' | '.join(counted)} |", f"|---|---|{'---|' * len(counted)}"]
+    for profile, one in figures.items():
+        lines.append(f"| {profile} | {one['minutes']:g} | {' | '.join(str(one[name]) for name in counted)} |")
+    return lines
 
 
 def simulator_lines(figures: dict[str, Any]) -> list[str]:
@@ -118,13 +117,16 @@ def readme(text: str, figures: list[dict[str, Any]]) -> str:
     """The README with its short table of outages."""
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
+    terms = {one["profile"]: one["term_ms"] for one in figures}
+    titles = " | ".join(f"`{profile}` (lease {term_ms / 1000:g} s)" for profile, term_ms in terms.items())
+    rounds = max(one["outage"]["n"] for one in figures)
     lines = [
-        "| outage seen by a client, median / maximum of 20 | `fast` (lease 0.8 s) | `normal` (lease 2.5 s) | lost |",
-        "|---|---|---|---|",
+        f"| outage seen by a client, median / maximum of {rounds} | {titles} | lost |",
+        f"|---|{'---|' * len(terms)}---|",
     ]
     for act, words in ACTS.items():
         rows = {one["profile"]: one for one in figures if one["act"] == act}
-        cells = " | ".join(f"{pair(rows[profile]['outage'])} ms" for profile in PROFILES)
+        cells = " | ".join(f"{pair(rows[profile]['outage'])} ms" for profile in terms)
         lines.append(f"| {words} | {cells} | {sum(one['lost'] for one in rows.values())} |")
     return f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}"
 

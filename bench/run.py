@@ -21,8 +21,8 @@ import takeover
 from figures import PAGE, save
 from page import write
 
-PROFILES = ("fast", "normal")
-SIM_PROFILES = ("fast", "normal", "cautious")
+PROFILES = ("lan", "fast", "normal")
+SIM_PROFILES = ("lan", "fast", "normal", "cautious")
 
 
 def measure_takeover(rounds: int, _minutes: float) -> list[dict[str, Any]]:
@@ -42,7 +42,7 @@ def measure_idle(_rounds: int, _minutes: float) -> dict[str, Any]:
 
 def measure_steadiness(_rounds: int, minutes: float) -> dict[str, Any]:
     """False alarms under load."""
-    return asyncio.run(steadiness.measure("fast", minutes))
+    return {profile: asyncio.run(steadiness.measure(profile, minutes)) for profile in ("lan", "fast")}
 
 
 def measure_simulator(_rounds: int, _minutes: float) -> dict[str, Any]:
