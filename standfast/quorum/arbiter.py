@@ -59,7 +59,7 @@ def judge(
 class Arbiter:
     """Judges all members but `me`."""
 
-    __slots__ = ("_calm", "_doubts", "_hearing", "_matched", "_me", "_rules")
+    __slots__ = ("_calm", "_doubts", "_hearing", "_matched", "_me", "_rules", "_unwell")
 
     def __init__(self, me: str, rules: Rules, hearing: Hearing, calm: Calm) -> None:
         self._me = me
@@ -70,6 +70,13 @@ class Arbiter:
         """By member: the incarnation in the store, and when it was last heard of (or first seen there)."""
         self._doubts: dict[str, tuple[int, int]] = {}
         """By member that is in doubt and silent: the ballot, and since when."""
+        self._unwell: dict[str, int] = {}
+        """By member that is heard now and then: since when it has never been fine by its own word."""
+
+    def forgive(self) -> None:
+        """This member was not listening until now: count afresh."""
+        self._doubts.clear()
+        self._unwell.clear()
 
     def arbitrate(self, records: Mapping[str, Kept[MemberRecord]], now_ns: int) -> dict[str, Judgement]:
         """A judgement for each member in the store that could still hold a lease."""
@@ -79,6 +86,8 @@ class Arbiter:
             for name, kept in records.items()
             if name != self._me and name not in gone
         }
+        for name in self._unwell.keys() - judgements.keys():
+            del self._unwell[name]
         for name, judgement in judgements.items():
             if judgement is not Judgement.FINE:
                 self._calm.trouble(name, now_ns)
@@ -87,10 +96,24 @@ class Arbiter:
     def _judge(self, name: str, kept: Kept[MemberRecord], gone: Collection[str], now_ns: int) -> Judgement:
         outlived = self._outlived(name, kept.record, now_ns)
         judgement = judge(name, self._hearing, self._rules.majority, now_ns, gone, outlived=outlived)
+        if judgement is Judgement.UNCLEAR and self._wanes(name, now_ns):
+            judgement = Judgement.DEAF
+        elif self._hearing.silence_ns(name, now_ns) > self._rules.term_ns or (
+            judgement is Judgement.FINE and self._hearing.hears(name, now_ns)
+        ):
+            self._unwell.pop(name, None)
         if judgement is not Judgement.SILENT or kept.record.state is not MemberState.IN_DOUBT:
             self._doubts.pop(name, None)
             return judgement
         return Judgement.DEAF if self._lingers(name, kept.revision, now_ns) else judgement
+
+    def _wanes(self, name: str, now_ns: int) -> bool:
+        """Whether it was never fine for so long that its lease, if any, was not renewed.
+
+        Heard now and then only, it would for ever be too new to be judged, and never be silent for long enough.
+        """
+        since_ns = self._unwell.setdefault(name, now_ns)
+        return now_ns - since_ns > lapse_ns(self._rules.term_ns) + self._rules.in_doubt_ns
 
     def _lingers(self, name: str, ballot: int, now_ns: int) -> bool:
         """Whether a doubt lasts for so long that its votes can not be expected any more.

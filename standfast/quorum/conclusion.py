@@ -10,11 +10,15 @@ from standfast.model.view import Kept
 from standfast.quorum import transactions as tx
 
 
-def adopt(kept: Kept[Assignment], me: Kept[MemberRecord], epoch: int, *, serving: bool) -> Transaction:
+def adopt(
+    kept: Kept[Assignment], me: Kept[MemberRecord], epoch: int, *, serving: bool, suspects: tuple[str, ...]
+) -> Transaction:
     """What a member runs by an override becomes its own, under the epoch that it runs under.
 
-    Nothing of it runs, nor will start, under its last owner.
+    Nothing of it runs, nor will start, under its last owner. `suspects`: that owner, if it may still write. While it
+    does not serve here, whom to fence is not forgotten: an override may have started nothing.
     """
+    fresh = tuple(name for name in suspects if name not in kept.record.unproven)
     assignment = structs.replace(
         kept.record,
         epoch=epoch,
@@ -23,7 +27,7 @@ def adopt(kept: Kept[Assignment], me: Kept[MemberRecord], epoch: int, *, serving
         incarnation=me.record.incarnation,
         target=None,
         failed_on=(),
-        unproven=(),
+        unproven=() if serving else (*kept.record.unproven, *fresh),
         told=0,
         reason="override",
     )

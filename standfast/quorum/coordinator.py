@@ -59,6 +59,10 @@ class Coordinator:
         self._distribution = Distribution(overrides)
         self._arbiter = Arbiter(me, rules, hearing, calm)
 
+    def forgive(self) -> None:
+        """This member was not listening until now: nothing that it missed counts against others."""
+        self._arbiter.forgive()
+
     def acting(self, now_ns: int, *, able: bool) -> bool:
         """Whether this member is the one to act now."""
         return self.leading(now_ns, able=able) == self._me

@@ -89,6 +89,7 @@ class Core(Parts):
     def _forgive(self, now_ns: int) -> None:
         """This member was not listening until now: nothing that it missed counts against others."""
         self.hearing.forgive(now_ns)
+        self.coordinator.forgive()
         self.umpire.forgive()
         self.hold.forgive()
         self.keeper.removal.forgive()

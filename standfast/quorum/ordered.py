@@ -28,6 +28,7 @@ from standfast.model.view import Kept, View
 from standfast.quorum import conclusion
 from standfast.quorum.adoption import Adoption
 from standfast.quorum.copies import adopted
+from standfast.quorum.fencing import suspect
 from standfast.quorum.hearing import Hearing
 from standfast.quorum.keeper import Keeper
 from standfast.quorum.lease import Lease
@@ -303,7 +304,8 @@ class Ordered:
         run = self._keeper.runs.get(part.spec.name)
         serving = run is not None and run.state is RunState.SERVING
         taken = Kept(adopted(kept.record, part.spec, self._rules.cluster, self._me), kept.revision)
-        return conclusion.adopt(taken, view.members[self._me], part.epoch, serving=serving)
+        suspects = suspect(kept.record, view) if kept.record.phase in (Phase.STARTING, Phase.RUNNING) else ()
+        return conclusion.adopt(taken, view.members[self._me], part.epoch, serving=serving, suspects=suspects)
 
 
 __all__ = ["Ordered", "Organs"]

@@ -160,6 +160,7 @@ RARE = frozenset(
     {
         "override: two, where nobody could know",
         "event: qm_added",
+        "event: qm_removed",
         "order: not_halted",
         "order: halted",
         "order: target_without_hop",
@@ -168,7 +169,10 @@ RARE = frozenset(
         "flicker: link",
         "flicker: split",
         "lost link decided by: name",
+        "lost link decided by: priority",
+        "member: left -> removed",
         "member: removed -> online",
+        "assignment: halted -> removed",
         "assignment: removed -> unplaced",
         "voters: 5 -> 4",
     }

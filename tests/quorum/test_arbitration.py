@@ -173,3 +173,18 @@ def test_who_is_held_back_joins_for_two_that_lost_each_other_while_a_third_is_de
     assert play.state("a") is MemberState.EVICTED
     assert play.said("q0 begins")[0] - died < 1.01 * TERM_S + 0.05
     play.ends()
+
+
+def test_a_deaf_owner_that_is_heard_now_and_then_is_told_to_go():
+    """Found by the simulator: after a change to a shorter interval a deaf member spoke on in its old one.
+
+    Each time it was heard too lately to be judged, and never silent for long enough; so what it ran stayed down.
+    """
+    play = Play("heard_now_and_then").settled()
+    for _ in range(6):
+        play.cut("ab", "aw").wait(1.2 * DOUBT_S).heal_links().wait(0.5 * DOUBT_S)
+    assert play.owner() == "a"
+    for _ in range(18):  # one heartbeat of three is let through
+        play.cut("ab", "aw").wait(DOUBT_S).heal_links().cut("b>a", "w>a").wait(DOUBT_S / 3)
+    assert play.owner() == "b"
+    play.ends()

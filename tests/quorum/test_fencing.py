@@ -3,8 +3,9 @@
 from msgspec import structs
 
 from standfast.model.cluster import FenceWhen, FencingSpec
-from standfast.model.records import MemberState
+from standfast.model.records import Assignment, MemberState
 from standfast.quorum import signals as sig
+from standfast.quorum.conclusion import adopt
 from standfast.sim.storages import Fencers
 from tests.quorum.play import TERM_S, Play
 
@@ -42,6 +43,21 @@ def test_a_storage_that_can_not_tell_is_waited_for_with_fencing_always():
     scene = play("fenced_always", FenceWhen.ALWAYS, tells=False).die("a").wait(4 * TERM_S)
     assert scene.owner() == "b"
     assert scene.said("is to be switched off") < scene.said("q0 begins under epoch 2")
+
+
+def test_an_override_that_has_not_started_it_does_not_forget_whom_to_fence():
+    """Found by the simulator: what c was ordered to run was its own afterwards, and d was not suspected any more."""
+    scene = play("adopted_by_an_override")
+    kept, me = scene.store.view.assignments["q0"], scene.store.view.members["b"]
+    assert kept.record.owner == "a"
+
+    def suspected(*, serving: bool) -> tuple[str, ...]:
+        (put,) = adopt(kept, me, 1_001, serving=serving, suspects=("a",)).puts
+        assert isinstance(put.record, Assignment)
+        return put.record.unproven
+
+    assert suspected(serving=False) == ("a",)
+    assert suspected(serving=True) == ()
 
 
 def test_when_fencing_fails_it_waits_until_an_operator_has_looked():

@@ -18,7 +18,7 @@ HUNTED = [s for s in OF_GROUPS if s.name in QUICK or os.environ.get("STANDFAST_H
 
 def test_groups_are_kept_and_every_way_of_not_holding_them_is_exercised():
     coverage: Counter[str] = Counter()
-    for seed in range(8):
+    for seed in range(20):
         outcome = simulate(seed, 3, 0.3, about=ABOUT)
         assert (seed, outcome.broken, outcome.how) == (seed, "", "")
         coverage += outcome.coverage
