@@ -30,6 +30,10 @@ class Heritage:
         """Whether something is left that is no run yet."""
         return bool(self._survivors)
 
+    def __iter__(self) -> Iterator[str]:
+        """Names of what is left."""
+        return iter(self._survivors)
+
     def found(self, survivors: Iterable[Survivor]) -> None:
         """These live."""
         self._survivors = {survivor.qm: survivor for survivor in survivors}

@@ -5,7 +5,8 @@ majority, or a queue manager is down that it could run, it joins: at once when i
 doubt to lapse, so that no takeover waits for it.
 """
 
-from standfast.model.records import MemberRecord, MemberState
+from standfast.model.cluster import Role
+from standfast.model.records import Assignment, MemberRecord, MemberState, Phase
 from standfast.model.view import View
 from standfast.quorum.arbiter import Grounds
 from standfast.quorum.hearing import Hearing
@@ -80,9 +81,12 @@ class Hold:
         )
         if others < self._rules.majority:
             return True
-        orders = view.orders.record
-        if orders.frozen or self._me in orders.drained:
+        if view.orders.record.frozen or self._me in view.orders.record.drained:
             return False
-        return any(
-            view.orphaned(kept.record) and self._me not in kept.record.failed_on for kept in view.assignments.values()
+        return view.members[self._me].record.role is Role.DATA and any(
+            view.orphaned(kept.record) and self._could_run(kept.record) for kept in view.assignments.values()
         )
+
+    def _could_run(self, a: Assignment) -> bool:
+        """Whether its join may bring this one back: none that is down because operators want it so."""
+        return a.phase is not Phase.HALTED and self._me not in (*a.failed_on, *a.outdated)

@@ -63,7 +63,12 @@ class Keeper:
     @property
     def alive(self) -> bool:
         """Whether a process of any queue manager may exist."""
-        return bool(self.heritage) or any(run.alive for run in self.runs.values())
+        return any(True for _ in self.living())
+
+    def living(self) -> Iterator[str]:
+        """Queue managers of which a process may exist here, inherited ones among them."""
+        yield from self.heritage
+        yield from (qm for qm, run in self.runs.items() if run.alive)
 
     def owned(self, view: View, span: range) -> Iterator[Kept[Assignment]]:
         """Assignments of this member's incarnations within the span."""

@@ -188,8 +188,7 @@ class Ordered:
 
     def refuses(self, word: Word) -> bool:
         """Whether this member can not go by another's override: it runs what that covers, or was ordered before."""
-        runs = any(run.alive and word.covers(qm) for qm, run in self._keeper.runs.items())
-        return self.before(word) if self.binding else runs
+        return self.before(word) if self.binding else any(map(word.covers, self._keeper.living()))
 
     # ------------------------------------------------------------ the keeper
 

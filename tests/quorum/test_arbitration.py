@@ -1,5 +1,7 @@
 """Lost links under both policies, links that come and go, and who is held back: with the transcripts beside them."""
 
+from msgspec import structs
+
 from standfast.model.cluster import LinkLoss, Policy
 from standfast.model.records import MemberState
 from standfast.quorum import signals as sig
@@ -138,6 +140,24 @@ def test_who_is_held_back_lets_others_lead():
     play.die("a").wait(3 * TERM_S)
     assert play.state("a") is MemberState.EVICTED
     assert play.owner() in {"b", "c"}
+    play.ends()
+
+
+def test_nobody_is_held_back_less_for_what_operators_have_halted():
+    """Found by the simulator: a torn member joined at once, and was evicted, in turns: three hundred times.
+
+    A queue manager without an owner was down, and its join might bring it back; but nothing was wanted to run.
+    """
+    play = Play("held_back_beside_a_halted_one", policy=EVICT).settled()
+    halted = tuple(structs.replace(qm, halted=True) for qm in play.cluster.queue_managers)
+    play.order(sig.Configure(structs.replace(play.cluster, queue_managers=halted), 0, "root")).wait(TERM_S)
+    play.cut("ab").wait(4 * TERM_S)
+    (out,) = (name for name in "ab" if play.state(name) is MemberState.EVICTED)
+    before = play.incarnation(out)
+    play.heal_links().wait((FIRST_TERMS - 1) * TERM_S)
+    assert play.incarnation(out) == before
+    play.wait(2 * TERM_S)
+    assert play.incarnation(out) > before
     play.ends()
 
 

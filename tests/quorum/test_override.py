@@ -281,3 +281,19 @@ def test_a_told_voter_acknowledges_nobody_who_is_not_told():
     play.wait(4 * TERM_S)
     assert play.said("w refuses b: unaware")
     assert not play.machine("b").daemon.core.leased
+
+
+def test_a_restarted_daemon_refuses_for_what_it_is_about_to_inherit():
+    """Found by the simulator: a heard of b's override between its start and its join, and said that it knew of it.
+
+    What a had been running all along, under a lease, counted as nothing of it until it was inherited; so b took it.
+    """
+    play = Play("override_refused_by_an_heir").settled().cut("ab", "aw", "bw").wait(LOST_S)
+    assert grant(play, "b") is sig.Verdict.DONE
+    play.wait(TERM_S).heal_links("aw").wait(4 * TERM_S)
+    assert play.owner() == "a"
+    play.heal_links().restart("a").wait(5 * TERM_S)
+    assert play.owner() == "a"
+    assert by_override(play) is None
+    assert not play.said("qm_adopted q0")
+    play.ends()

@@ -178,8 +178,8 @@ SABOTAGES = (
             ),
             Edit(
                 "quorum/keeper.py",
-                "elif a.phase in (Phase.STARTING, Phase.RUNNING):",
-                "elif a.phase in (Phase.ASSIGNED, Phase.STARTING, Phase.RUNNING):",
+                "elif a.phase in (Phase.STARTING, Phase.RUNNING) and",
+                "elif a.phase in (Phase.ASSIGNED, Phase.STARTING, Phase.RUNNING) and",
             ),
         ),
         why_pair="one change that takes two lines",
@@ -514,10 +514,15 @@ SABOTAGES = (
         (
             Edit(
                 "quorum/ordered.py",
-                "return self.before(word) if self.binding else runs",
+                "return self.before(word) if self.binding else any(map(word.covers, self._keeper.living()))",
                 "return self.before(word) and self.binding",
             ),
         ),
+        about="override",
+    ),
+    Sabotage(
+        "what is yet to be inherited refuses no override",
+        (Edit("quorum/keeper.py", "yield from self.heritage\n        yield from (qm", "yield from (qm"),),
         about="override",
     ),
     Sabotage(

@@ -87,7 +87,7 @@ async def lived_in(store, *, orders: bool = True) -> View:
     await do(tx.found(CLUSTER, view))
     for member in MEMBERS:
         await do(join(member.name, view))
-    await do(tx.assign(view.assignments["orders"], view.members["a"], "first_start"))
+    await do(tx.assign(view.assignments["orders"], view.members["a"], "first_start", beside=()))
     await do(tx.begin(view.assignments["orders"], view.members["a"]))
     failed = structs.replace(view.assignments["given-up"].record, failed_on=("a", "b"))
     await do(
@@ -293,7 +293,7 @@ async def test_members_join_anew_and_queue_managers_are_placed_under_epochs_neve
     ledger, view = Ledger(store, "w"), await view_of(store)
     await ledger.transact(join("a", view))
     view = await ledger.read(view)
-    await ledger.transact(tx.assign(view.assignments["orders"], view.members["a"], "restored"))
+    await ledger.transact(tx.assign(view.assignments["orders"], view.members["a"], "restored", beside=()))
     now = (await ledger.read(view)).assignments["orders"].record
 
     def launch(epoch: int, incarnation: int) -> None:
