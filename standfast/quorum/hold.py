@@ -89,4 +89,4 @@ class Hold:
 
     def _could_run(self, a: Assignment) -> bool:
         """Whether its join may bring this one back: none that is down because operators want it so."""
-        return a.phase is not Phase.HALTED and self._me not in (*a.failed_on, *a.outdated)
+        return a.phase is not Phase.HALTED and self._me not in a.failed_on + a.outdated
