@@ -68,10 +68,11 @@ class Hold:
     def _wanted(self, view: View, now_ns: int) -> bool:
         """Whether the others can not do without it.
 
-        That it hears one of them is no contact, as it grants nothing; and who is in doubt may be dead.
+        That it hears one of them is no contact, as it grants nothing; who is in doubt may be dead, and a voter that has
+        not joined yet may be nowhere.
         """
         online = [name for name, kept in view.members.items() if kept.record.state is MemberState.ONLINE]
-        unsure = view.members.keys() - online
+        unsure = {*self._rules.names, *view.members} - {*online}
         mine = self._hearing.mask(now_ns)
         counted = mine if mine.bit_count() >= self._rules.majority else 0
         others = sum(

@@ -6,6 +6,7 @@ from standfast.model.cluster import LinkLoss, Policy
 from standfast.model.records import MemberState
 from standfast.quorum import signals as sig
 from standfast.quorum.hold import FIRST_TERMS
+from standfast.quorum.voter_orders import AddMember
 from tests.quorum.play import DOUBT_S, TERM_S, Play
 
 STORE_S = 0.01
@@ -192,6 +193,22 @@ def test_who_is_held_back_joins_for_two_that_lost_each_other_while_a_third_is_de
     play.die("a").wait(3 * TERM_S)
     assert play.state("a") is MemberState.EVICTED
     assert play.said("q0 begins")[0] - died < 1.01 * TERM_S + 0.05
+    play.ends()
+
+
+def test_who_is_held_back_joins_though_a_new_voter_may_hear_who_it_will():
+    """Found by the simulator: b and v have lost each other and need w, which is held back, for a majority of six.
+
+    w took the sixth, whose machine had never been switched on, for somebody that b and v may be in contact with.
+    """
+    play = Play("held_back_beside_a_voter_that_never_joined", members=5).settled()
+    play.enrol("x").die("x").order(AddMember(play.machine("x").file.member("x"), "operator"), by="a").wait(2 * TERM_S)
+    assert "x" in play.store.view.settings.record.members
+    for _ in range(3):
+        play.cut("wa", "wb", "wc", "wv").wait(2 * TERM_S).heal_links().wait(TERM_S)
+    assert play.machine("w").daemon.core.held_ns
+    play.cut("bv").wait(2 * TERM_S)
+    assert play.machine("b").daemon.core.leased and play.machine("v").daemon.core.leased
     play.ends()
 
 
