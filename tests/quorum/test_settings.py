@@ -69,6 +69,17 @@ def test_who_was_down_during_the_change_adopts_it_and_a_death_is_found_by_the_ne
     assert play.owner() == "b"
 
 
+def test_a_voter_counts_its_grant_by_the_term_that_the_heartbeat_names():
+    """a has not heard of a shorter term: what it is granted lasts as long as it takes it for, not as w would."""
+    play = Play("-").settled()
+    play.order(configure(play, CAUTIOUS)).wait(2.1 * CAUTIOUS.term_ms / 1000)
+    play.cut("b>a", "w>a").order(configure(play, TIMING)).wait(2.5)
+    assert (goes_by(play, "a").term_ns, goes_by(play, "w").term_ns) == (CAUTIOUS.term_ns, TIMING.term_ns)
+    voter = play.machine("w")
+    lapse_at_ns = voter.daemon.core.grants.lapses_at_ns("a")
+    assert lapse_at_ns > voter.clock.local(play.world.now_ns) + lapse_ns(CAUTIOUS.term_ns) - CAUTIOUS.interval_ns * 1.5
+
+
 def test_an_order_made_from_an_older_edition_is_refused():
     play = Play("-").settled()
     first, second = configure(play, NORMAL), configure(play, CAUTIOUS)
