@@ -147,8 +147,9 @@ def test_a_wrong_command_line_is_a_usage_error(terminal, line):
 
 def test_an_interrupt_is_told_from_success(terminal):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    heard = ("env", "--default-signal=INT")  # a shell's job in the background ignores it, and so do its children
     with subprocess.Popen(
-        [sys.executable, "-c", ENTRY, "events", "--follow", "--json", "--socket", str(terminal.socket)],
+        [*heard, sys.executable, "-c", ENTRY, "events", "--follow", "--json", "--socket", str(terminal.socket)],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -66,14 +66,14 @@ def test_each_archive_holds_what_its_machine_needs_and_no_other_keys(made: Path,
     for member in ("a", "b", "w"):
         archive = made / f"hosts/{member}.tar"
         assert archive.stat().st_mode & 0o777 == 0o600
-        shutil.unpack_archive(archive, root := tmp_path / member, filter="tar")
+        shutil.unpack_archive(archive, root := tmp_path / member)
         assert [entry.name for entry in (root / "etc/standfast/trust").iterdir()] == [member]
         assert {key.stat().st_mode & 0o777 for key in (root / f"etc/standfast/trust/{member}").iterdir()} == {0o600}
         assert load(root / "etc/standfast/cluster.toml") == load(made / "cluster.toml")
 
 
 def test_a_machine_knows_by_its_keys_which_member_it_is(made: Path, terminal, tmp_path: Path):
-    shutil.unpack_archive(made / "hosts/b.tar", tmp_path / "b", filter="tar")
+    shutil.unpack_archive(made / "hosts/b.tar", tmp_path / "b")
     file = tmp_path / "b/etc/standfast/cluster.toml"
     cluster = load(file)
     assert terminal("unit", "--file", str(file)).output == drop_in(cluster, cluster.member("b"))

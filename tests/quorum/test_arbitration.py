@@ -208,7 +208,8 @@ def test_who_is_held_back_joins_though_a_new_voter_may_hear_who_it_will():
         play.cut("wa", "wb", "wc", "wv").wait(2 * TERM_S).heal_links().wait(TERM_S)
     assert play.machine("w").daemon.core.held_ns
     play.cut("bv").wait(2 * TERM_S)
-    assert play.machine("b").daemon.core.leased and play.machine("v").daemon.core.leased
+    assert play.machine("b").daemon.core.leased
+    assert play.machine("v").daemon.core.leased
     play.ends()
 
 
