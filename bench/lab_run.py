@@ -1,24 +1,23 @@
 """Running drills on a lab again and again, and what each takeover cost, piece by piece."""
 
-import asyncio
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bare import NS_PER_MS, bare_start_ms
+from msgspec import structs
+
 from standfast.drill.acts import BY_NAME
 from standfast.drill.director import Director, Rhythm
 from standfast.drill.on_lab import on_lab
 from standfast.drill.result import DrillResult
 from standfast.lab.lab import Lab
-from standfast.lab.plan import SHARED, plan
-from standfast.managers.registry import driver
+from standfast.lab.plan import plan
 from standfast.model.events import EventKind
-from standfast.ports import NotReady, Place, boottime_ns
+from standfast.ports import Place
 
-NS_PER_MS = 1e6
 PIECES = ("detect", "decide", "storage", "start", "endpoint")
 KILLS_APART_S = 0.5
 """Kills of the queue manager further apart than this are each its first: none waits, none moves it."""
@@ -73,40 +72,8 @@ def takeovers(director: Director, result: DrillResult) -> list[dict[str, float]]
 async def bare_starts(lab: Lab, rounds: int) -> list[float]:
     """Milliseconds from spawn to readiness of the broker alone, on the data that the drill left behind."""
     spec = lab.cluster.queue_managers[0]
-    manager = driver(spec.kind)
-    place = Place(
-        name=spec.name,
-        data_dir=lab.directory / SHARED / spec.name,
-        run_dir=lab.directory / "bare",
-        address="127.0.0.1",
-        port=14222,
-        options=spec.options,
-    )
-    launch = manager.launch(place)
-    place.run_dir.mkdir()
-    for name, text in launch.files.items():
-        (place.run_dir / name).write_text(text, encoding="utf-8")
-    times = []
-    for _ in range(rounds):
-        began = boottime_ns()
-        process = await asyncio.create_subprocess_exec(
-            *launch.argv,
-            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": "/"} | launch.env,
-            cwd=place.run_dir,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        while True:
-            try:
-                await manager.ready(place, 5.0)
-                break
-            except NotReady:
-                await asyncio.sleep(0.001)
-        times.append((boottime_ns() - began) / NS_PER_MS)
-        process.send_signal(launch.stop_signal)
-        await process.wait()
-    return times
+    place = structs.replace(Place.of(spec, lab.directory / "bare", "127.0.0.1"), port=14222)
+    return [await bare_start_ms(spec.kind, place) for _ in range(rounds)]
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from standfast.endpoints.follow import Follower, Source
 from standfast.endpoints.health import Why
 from standfast.endpoints.listener import listening
-from standfast.endpoints.splice import End
+from standfast.endpoints.splice import End, shared_buffer
 
 HOLD_S: Final = 30.0
 """How long a client waits for an owner, in seconds, unless told otherwise."""
@@ -76,6 +76,7 @@ class Proxy:
         self.followers = tuple(Follower(source, queue_manager, self._reconsider) for source in sources)
         self._hold_s = hold_s
         self._changed = changed
+        self._buffer = shared_buffer()
         self._active = asyncio.Event()
         self._clients: set[End] = set()
         self._upstreams: set[End] = set()  # all to the present owner
@@ -171,7 +172,7 @@ class Proxy:
     # ------------------------------------------------------------ clients
 
     def _client(self) -> End:
-        return End(made=self._welcome, lost=self._clients.discard)
+        return End(self._buffer, made=self._welcome, lost=self._clients.discard)
 
     def _welcome(self, client: End) -> None:
         if len(self._clients) >= MAX_CLIENTS:
@@ -221,7 +222,7 @@ class Proxy:
 
     async def _connected(self, owner: Owner) -> End | None:
         def upstream() -> End:
-            return End(made=self._upstreams.add, lost=self._upstreams.discard)
+            return End(self._buffer, made=self._upstreams.add, lost=self._upstreams.discard)
 
         loop = asyncio.get_running_loop()
         try:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import hashlib
+import random
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -341,13 +343,13 @@ async def _asked_again(talk: Talk, asked: asyncio.Queue[None]) -> None:
         server.close()
 
 
-async def test_a_reader_that_stops_stops_the_writer_and_nothing_is_lost() -> None:
+async def test_a_reader_that_stops_stops_the_writer_and_every_byte_arrives_in_its_place() -> None:
     async with scene() as (front, a, _):
         a.says(active=True)
         await front.owner_is("a")
         _, reader, writer = await greeted_by(front)
-        total = 64 * 1024 * 1024
-        sent = asyncio.create_task(_pour(writer, total))
+        told = random.Random(1).randbytes(16 * 1024 * 1024 + 1)  # no two stretches of it are alike
+        sent = asyncio.create_task(_pour(writer, told))
         client = next(iter(front.proxy._clients))
         while client.transport is None or client.transport.is_reading():  # noqa: ASYNC110 - until it is held back
             await asyncio.sleep(0)
@@ -355,17 +357,32 @@ async def test_a_reader_that_stops_stops_the_writer_and_nothing_is_lost() -> Non
         assert client.other is not None
         assert client.other.transport is not None
         assert client.other.transport.get_write_buffer_size() <= 2 * splice.MAX_UNSENT
-        got = 0
+        got = bytearray()
         while data := await reader.read(1 << 20):
-            got += len(data)
+            got += data
         await sent
-        assert got == total + len(b"bye\n")
+        assert hashlib.sha256(got).digest() == hashlib.sha256(told + b"bye\n").digest()
 
 
-async def _pour(writer: asyncio.StreamWriter, total: int) -> None:
-    block = bytes(1 << 20)
-    for _ in range(total // len(block)):
-        writer.write(block)
+async def test_many_at_once_get_each_its_own_bytes() -> None:
+    async with scene() as (front, a, _):
+        a.says(active=True)
+        await front.owner_is("a")
+
+        async def one(seed: int) -> bool:
+            told = random.Random(seed).randbytes(2 * 1024 * 1024)
+            _, reader, writer = await greeted_by(front)
+            sent = asyncio.create_task(_pour(writer, told))
+            got = await reader.read(-1)
+            await sent
+            return got == told + b"bye\n"
+
+        assert all(await asyncio.gather(*(one(seed) for seed in range(8))))
+
+
+async def _pour(writer: asyncio.StreamWriter, told: bytes) -> None:
+    for start in range(0, len(told), 1 << 20):
+        writer.write(told[start : start + (1 << 20)])
         await writer.drain()
     writer.write_eof()
 
