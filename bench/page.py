@@ -9,6 +9,7 @@ import brokers
 import campaign
 import cuts
 import many
+import timelines
 from figures import PAGE, README, pair, results
 from lab_run import PIECES
 
@@ -61,7 +62,9 @@ def takeover_lines(figures: list[dict[str, Any]]) -> list[str]:
         "",
         "Where the time goes: until it was known (detect), until the owner began (decide), until the storage was",
         "claimed and the process executed (storage), until it answered its owner (start), until the client had it",
-        "(endpoint).",
+        "(endpoint). Each run by itself:",
+        "",
+        "![Takeovers, piece by piece](takeovers.svg)",
         "",
         f"| profile | what happened | {' | '.join(PIECES)} |",
         f"|---|---|{'---|' * len(PIECES)}",
@@ -136,6 +139,7 @@ def write() -> None:
     found = results()
     PAGE.write_text(page(found), encoding="utf-8")
     if "takeover" in found:
+        timelines.draw(found["takeover"]["figures"])
         README.write_text(readme(README.read_text(encoding="utf-8"), found["takeover"]["figures"]), encoding="utf-8")
 
 

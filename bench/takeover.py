@@ -34,6 +34,7 @@ async def measure(profile: str, act: str, rounds: int) -> dict[str, Any]:
         "outage": spread([row["outage"] for row in rows]),
         **{piece: spread([row[piece] for row in rows]) for piece in PIECES},
         "bare_start": spread(bare),
+        "runs": [{name: round(ms, 1) for name, ms in row.items()} for row in rows],
         "environment": result.environment,
     }
 

@@ -16,10 +16,14 @@ from standfast.sim.machine import Machine
 from standfast.sim.world import Broken, World
 
 
-def hops_kept(event: Event, machines: list[Machine]) -> None:
-    """Nothing moves for a hop to a member that lost its own by the same incident."""
-    owner, to = event.fields["owner"], event.fields["to"]
-    incidents = {m.hop_incident for m in machines if m.id in {owner, to}}
+def hops_kept(event: Event, view: View, machines: list[Machine]) -> None:
+    """Nothing moves for a hop to a member that lost its own by the same incident.
+
+    A member is the machine that has joined as it, not one that it took the place of.
+    """
+    owner, to = str(event.fields["owner"]), str(event.fields["to"])
+    joined = {view.members[name].record.identity for name in (owner, to)}
+    incidents = {m.hop_incident for m in machines if m.identity in joined}
     if event.fields["reason"] == HOP_LOST and len(incidents) == 1 and 0 not in incidents:
         raise Broken("all lost their hop", f"{event.subject} moves from {owner} to {to}, and both lost theirs")
 

@@ -213,7 +213,7 @@ class Promises:
         self._told[id(event)] = event
         if event.kind is EventKind.QM_MOVING:
             self._world.coverage[f"moving: {event.fields['reason']}"] += 1
-            hops_kept(event, self._machines)
+            hops_kept(event, self.view, self._machines)
         field = ONCE.get(event.kind)
         if field is not None:
             key = (event.kind, event.subject, event.fields[field])
