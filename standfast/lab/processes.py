@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from standfast.member.warden_run_dir import ProcessRecord
@@ -31,6 +31,14 @@ def signal_all(pids: Iterable[int], number: int) -> None:
             os.kill(pid, number)
 
 
+def stop(pids: Collection[int]) -> None:
+    """SIGSTOP, and wait until each that lives has stopped: the signal alone lets a process finish what it is at."""
+    signal_all(pids, signal.SIGSTOP)
+    for pid in pids:
+        while _fields(pid)[:1] not in ([], ["T"], ["Z"], ["X"]):
+            time.sleep(POLL_S / 10)
+
+
 def kill_at_once(living: Callable[[], list[int]]) -> list[int]:
     """Freeze all that `living` finds until it finds no more, then kill: none can react to the end of another."""
     frozen: list[int] = []
@@ -53,9 +61,14 @@ def await_end(pids: Iterable[int], within_s: float) -> bool:
 
 
 def _parent(pid: int) -> int | None:
-    """Of a process that lives; proc(5) stat from the state on, for the name before it may hold anything."""
+    """Of a process that lives."""
+    state, *rest = _fields(pid) or ["X"]
+    return int(rest[0]) if state not in "ZX" else None
+
+
+def _fields(pid: int) -> list[str]:
+    """Of proc(5) stat from the state on, for the name before it may hold anything; none when there is no process."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(stat[1]) if stat[0] not in "ZX" else None
+        return []

@@ -55,6 +55,9 @@ class ControlClient:
         except OSError as error:
             raise Unreachable(_why_not(self._path, error)) from None
         self._reader, self._writer = connected
+        if self._writer.get_extra_info("peername") is None:  # its queue is full: asyncio takes that for connected
+            self._writer.close()
+            raise self._silent()
         try:
             self.welcome = await self.ask(Hello(on_behalf=self._on_behalf), Welcome)
         except BaseException:
@@ -97,7 +100,7 @@ class ControlClient:
                 line = await self._reader.readline()
         except TimeoutError:
             raise self._silent() from None
-        except (ConnectionError, ValueError):
+        except (OSError, ValueError):
             line = b""
         if not line.endswith(b"\n"):
             raise Unreachable(f"The member behind {self._path} ended the connection. See its log, and ask again.")

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
@@ -274,7 +275,7 @@ async def test_closing_ends_every_conversation_and_is_repeatable(member):
 # ---------------------------------------------------------------- nobody there
 
 
-@pytest.mark.parametrize("what", ["nothing", "dead", "silent", "babbling"])
+@pytest.mark.parametrize("what", ["nothing", "dead", "silent", "babbling", "crowded"])
 async def test_nobody_behind_the_socket_is_unreachable_within_the_deadline(tmp_path, what):
     path = tmp_path / "a.sock"
     with socket.socket(socket.AF_UNIX) as sock:
@@ -283,6 +284,7 @@ async def test_nobody_behind_the_socket_is_unreachable_within_the_deadline(tmp_p
         if what in {"silent", "babbling"}:
             sock.listen(1)
             sock.setblocking(False)
+        crowd = _crowd(sock, path) if what == "crowded" else []
         deadline_s = 0.05 if what == "silent" else ANSWER_S
         talk = asyncio.ensure_future(_enter(ControlClient(path, deadline_s)))
         if what == "babbling":
@@ -290,6 +292,21 @@ async def test_nobody_behind_the_socket_is_unreachable_within_the_deadline(tmp_p
             peer.sendall(b"HTTP/1.1 400 Bad Request\r\n")
         with pytest.raises(Unreachable):
             await talk
+        for one in crowd:
+            one.close()
+
+
+def _crowd(listener: socket.socket, path: Path) -> list[socket.socket]:
+    """As many as a listener that accepts nobody lets wait."""
+    listener.listen(0)
+    waiting: list[socket.socket] = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            one = socket.socket(socket.AF_UNIX)
+            one.setblocking(False)
+            waiting.append(one)
+            one.connect(str(path))
+    return waiting
 
 
 async def _enter(asked: ControlClient) -> None:

@@ -21,7 +21,7 @@ from standfast.drill.chronicle import Chronicle
 from standfast.drill.sightings import LOOK_EVERY_S, Sightings
 from standfast.lab.lab import Lab
 from standfast.lab.plan import CLUSTER_FILE, RUN, plan
-from standfast.lab.processes import signal_all, tree
+from standfast.lab.processes import signal_all, stop, tree
 from standfast.lab.reach import SETTLE_S
 from standfast.member.control_client import ControlClient
 from standfast.member.control_protocol import EventLine, OrderResult, Request
@@ -126,7 +126,7 @@ class Running:
     @contextlib.contextmanager
     def stopped(self, *pids: int) -> Iterator[None]:
         """SIGSTOP to processes, SIGCONT at the end to those that still live."""
-        signal_all(pids, signal.SIGSTOP)
+        stop(pids)
         try:
             yield
         finally:

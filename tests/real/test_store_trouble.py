@@ -44,7 +44,7 @@ DOWN_S = 1.0
 """A killed etcd is started again by its daemon after a tenth of a second, and finds its peers in less than this."""
 LONGEST_GAP_MS = 1_000
 """Between two acknowledgements. A message comes every 5 ms; a takeover would take more than the term of 2.5 s."""
-CALM = frozenset({EventKind.CLUSTER_FROZEN, EventKind.CLUSTER_THAWED})
+CALM = frozenset({EventKind.CLUSTER_FROZEN, EventKind.CLUSTER_THAWED, EventKind.ORDER_GIVEN})
 """What may be told during a trouble, by those who ask for it. Nothing else happens."""
 ELECTIONS = 6
 SETTLED_S = 10.0
