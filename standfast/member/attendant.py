@@ -26,11 +26,12 @@ NS_PER_S = 1_000_000_000
 MS_PER_S = 1000
 CLAIM_SHARE = 0.75
 """Of the time for a start, what it may wait for the storage's lock: who holds it is told before the time is over."""
-FIRST_POLLS = 200
-POLL_S = 0.005
-"""Pause between two questions to a starting queue manager, for the first FIRST_POLLS of them."""
-SLOW_POLL_S = 0.1
+PAUSES_S = ((30, 0.001), (200, 0.005))
+"""Up to so many questions to a starting queue manager: the pause after each; a quick broker is up in a few ms."""
+SLOW_PAUSE_S = 0.1
 """Pause after that: a queue manager that takes longer than a second is not hurried by asking."""
+CROWD_S = 0.005
+"""For each other one that starts at the same time, at least this much pause more."""
 ASK_TIMEOUT_S = 5.0
 """How long a queue manager may take to answer one question."""
 HEALTH_EVERY_S = 1.0
@@ -204,14 +205,18 @@ class Attendant:
 
     async def _until_it_serves(self, manager: QueueManager, place: Place) -> None:
         """Ask until it answers; the more start at once, the less often each of them is asked."""
-        polls = 0
+        asked = 0
         self._starting += 1
         try:
             while await _answer(manager, place) is not Answer.SERVES:
-                polls += 1
-                await asyncio.sleep(max(POLL_S * self._starting, 0.0 if polls < FIRST_POLLS else SLOW_POLL_S))
+                asked += 1
+                await asyncio.sleep(max(_pause_s(asked), CROWD_S * (self._starting - 1)))
         finally:
             self._starting -= 1
+
+
+def _pause_s(asked: int) -> float:
+    return next((pause_s for most, pause_s in PAUSES_S if asked <= most), SLOW_PAUSE_S)
 
 
 class Answer(Enum):

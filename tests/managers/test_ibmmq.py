@@ -60,8 +60,11 @@ async def child(place: Place, action: str) -> tuple[int, str]:
 def run_by_hand(strmqm: Path, name: str) -> tuple[list[int], subprocess.Popen[bytes]]:
     """Nobody's children: those of a queue manager that somebody started, and of one with a longer name."""
     subprocess.run([strmqm, name], check=True, capture_output=True)
-    other = ["amqzmuc0", "-c", "input()", "-m", f"{name}0"]
-    return processes_of(name), subprocess.Popen(other, executable=ibmmq.PYTHON, stdin=subprocess.PIPE)
+    other = ["amqzmuc0", "-c", "print(flush=True); input()", "-m", f"{name}0"]
+    namesake = subprocess.Popen(other, executable=ibmmq.PYTHON, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert namesake.stdout is not None
+    namesake.stdout.readline()  # until then it may have no command line yet
+    return processes_of(name), namesake
 
 
 async def created(place: Place) -> None:
