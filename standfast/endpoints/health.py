@@ -164,8 +164,10 @@ class HealthBoard:
         if not self._loop:
             return
         was_leased, is_leased = (boottime_ns() < shown.lease_end_ns for shown in (before, snapshot))
-        changed = {name for name, service in snapshot.services.items() if before.services.get(name) != service}
-        changed |= before.services.keys() - snapshot.services.keys()
+        changed = set[str]()
+        if before.services is not snapshot.services:  # most of the time only the lease has moved
+            changed = {name for name, service in snapshot.services.items() if before.services.get(name) != service}
+            changed |= before.services.keys() - snapshot.services.keys()
         if was_leased != is_leased:
             changed |= snapshot.services.keys()
         if changed:

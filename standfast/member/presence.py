@@ -10,7 +10,7 @@ while it is started again.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -47,6 +47,9 @@ class Presence:
         self._bearer = BearerClient(run_dir, self._bearer_told)
         self._owners: dict[str, str] = {}
         self._read: dict[str, tuple[QueueManagerSpec, tuple[Wish, ...]]] = {}
+        self._specs: Mapping[str, Kept[QueueManagerSpec]] = {}
+        self._ours: dict[str, str] = {}
+        """Queue managers by virtual IP, as of those specifications."""
         self._held: frozenset[str] | None = None  # what is held when this process comes is no news
         self._work: asyncio.Task[None] | None = None
         self._errands = Errands(self._errand_told)
@@ -75,12 +78,15 @@ class Presence:
         core = self._core
         if core.keeper.heritage:
             return  # what a former process led here stays, as what it started does
-        specs = {name: kept.record for name, kept in core.view.specs.items()}
-        led = {qm: run.spec for qm, run in core.keeper.runs.items() if leads(run, core.view.assignments.get(qm))}
+        if self._specs is not core.view.specs:
+            self._specs = core.view.specs
+            held = (kept.record for kept in self._specs.values() if kept.record.endpoints)
+            self._ours = {wish.address: spec.name for spec in held for wish in self._wishes(spec)}
+        runs = ((qm, run) for qm, run in core.keeper.runs.items() if run.spec.endpoints)
+        led = {qm: run.spec for qm, run in runs if leads(run, core.view.assignments.get(qm))}
         wishes = {wish: qm for qm, spec in led.items() for wish in self._wishes(spec)}
-        ours = {wish.address: qm for qm, spec in specs.items() for wish in self._wishes(spec)}
-        self._owners = {**ours, **{wish.address: qm for wish, qm in wishes.items()}}
-        self._bearer.want(tuple(wishes), tuple(ours))
+        self._owners = {**self._ours, **{wish.address: qm for wish, qm in wishes.items()}}
+        self._bearer.want(tuple(wishes), tuple(self._ours))
         self._errands.want(self._claims(led))
 
     def _wishes(self, spec: QueueManagerSpec) -> tuple[Wish, ...]:

@@ -21,19 +21,22 @@ from standfast.member.shared_disk import SharedDisk
 from standfast.model.cluster import Cluster
 from standfast.model.messages import Message
 from standfast.model.timing import Timing
+from standfast.model.view import View
 from standfast.ports import Link, boottime_ns
 from standfast.quorum import signals as sig
 from standfast.quorum.core import Core
 from standfast.quorum.runs import RunState
 
 NS_PER_S = 1e9
-_CHANGES = frozenset({sig.Launch, sig.Stop, sig.Kill})
+_CHANGES = frozenset({sig.Launch, sig.Attend, sig.Stop, sig.Kill})
 """Effects that change what clients may be told of a queue manager."""
 _LEADING = _CHANGES | {sig.Transact}
 """Effects before which endpoints must know where they lead: a release lets another member take them."""
 
 _FREQUENT = frozenset({sig.Received, sig.SeenOnDisk})
 """Inputs after which nothing is shown anew unless one of those effects follows."""
+_QUIET = _FREQUENT | {sig.Woke}
+"""Inputs that tell nothing of queue managers: what is shown of them stays, unless the view is another one."""
 
 
 class LeaseKeeper(Protocol):
@@ -88,6 +91,8 @@ class Runtime:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ns = 0
         self._services: dict[str, Service] = {}
+        self._shown: tuple[View | None, bool] = (None, False)
+        """Of which view, and whether under an override, that is what is shown."""
         self._tickets = 0
         self._answers: dict[int, asyncio.Future[sig.Verdict]] = {}
         self._deeds: dict[type, Callable[..., None]] = {
@@ -162,8 +167,9 @@ class Runtime:
     def _take(self, given: sig.Input) -> None:
         before = self.core.lease.held_ns
         effects = self.core.step(boottime_ns(), given)
-        if type(given) not in _FREQUENT or any(type(effect) in _CHANGES for effect in effects):
-            self._services = self._known_services()
+        changed = any(type(effect) in _CHANGES for effect in effects)
+        if type(given) not in _FREQUENT or changed:
+            self._look(anew=changed or type(given) not in _QUIET)
             self._publish()
         elif self.core.lease.held_ns != before:
             self._publish()
@@ -188,6 +194,13 @@ class Runtime:
     def _ring(self) -> None:
         self._alarm = None
         self.give(sig.Woke())
+
+    def _look(self, *, anew: bool) -> None:
+        """What is to be shown of queue managers, of whom there may be thousands: looked at when it may be different."""
+        shown, binding = self._shown, self.core.ordered.binding
+        if anew or shown[0] is not self.core.view or shown[1] is not binding:
+            self._shown = self.core.view, binding
+            self._services = self._known_services()
 
     def _known_services(self) -> dict[str, Service]:
         core, address = self.core, self._home.clients

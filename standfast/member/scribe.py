@@ -35,6 +35,11 @@ TOLD_WITHIN_S = 1.0
 """How long at most who gave an order waits until that stands in the log."""
 STORE = "store"
 """Subject of events about it."""
+MANY = frozenset({"place", "begin", "note", "release", "aim", "tie", "inherit"})
+"""Transactions of which there may be one for each queue manager at one moment, by the first part of their tag."""
+AT_ONCE = 8
+"""How many of those are under way together. More would not be faster, and a thousand at once would all miss their
+deadlines, and those of reads with them: each would need a connection of its own. The others overtake them."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +73,7 @@ class Scribe:
         self._store = store
         self._view = view
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._read_done = asyncio.Event()
         self.read_ms: float | None = None
         """How long the last linearizable read took, in milliseconds."""
@@ -85,8 +91,10 @@ class Scribe:
         self._spawn(self._read())
 
     def transact(self, tag: str, transaction: Transaction) -> None:
-        """Start a transaction."""
-        self._spawn(self._transact(tag, transaction))
+        """Start a transaction, those in MANY in the order in which they were given."""
+        self._spawn(
+            self._in_turn(tag, transaction) if tag.partition(":")[0] in MANY else self._transact(tag, transaction)
+        )
 
     async def tell(self, event: Event) -> None:
         """Put an event into the store's log that goes with no change there, so that every member can show it.
@@ -155,6 +163,10 @@ class Scribe:
                 f"The store holds a cluster of the same name but with another id ({founded}, not {self._cluster_id}). "
                 f"Give this cluster another name, or another etcd in [store] endpoints."
             )
+
+    async def _in_turn(self, tag: str, transaction: Transaction) -> None:
+        async with self._turns:
+            await self._transact(tag, transaction)
 
     async def _transact(self, tag: str, transaction: Transaction) -> None:
         try:

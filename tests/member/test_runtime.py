@@ -89,3 +89,19 @@ async def test_a_member_that_never_joined_ends_at_once() -> None:
     runtime = runtime_of(StandInCore([], incarnation=0), [])
     await runtime.leave()
     assert runtime.left.result() is sig.LeaveReason.ORDERED
+
+
+async def test_what_clients_are_told_follows_the_view_and_overrides_though_nothing_but_time_passes() -> None:
+    """At every step of the clock it is only looked at anew when one of these is another."""
+    happened: list[str] = []
+    core = StandInCore([])
+    runtime = runtime_of(core, happened)
+    runtime.give(sig.Woke())
+    core.view = View(
+        assignments={"q": Kept(Assignment(qm="q", epoch=2, owner="b", incarnation=1), 2)}, specs=core.view.specs
+    )
+    runtime.give(sig.Woke())
+    core.ordered.binding = True
+    runtime.give(sig.Woke())
+    runtime.give(sig.Woke())
+    assert happened == ["ready True", "ready False", "ready True", "ready True"]

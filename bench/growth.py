@@ -1,0 +1,242 @@
+"""How the cost of a member grows with members and queue managers: the real cores, on the simulator's virtual clock.
+
+    python bench/growth.py [--members 3 ...] [--queue-managers 1 ...] [--json FILE]
+
+A cluster is laid out as a snapshot in which everything runs, and played on (standfast/sim/what_if.py). Half of the
+members hold data, and one of them dies in the end. Measured at rest, for one interval and member: processor time of the
+core's steps, messages, bytes of heartbeats; then the steps that doubt, evict and give away, to the last that runs
+again. Each number of members with few queue managers, each number of queue managers with few members.
+"""
+
+import argparse
+import gc
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from standfast.links.frame import KEY_BYTES, Endpoint, Seal, encode
+from standfast.member.snapshot import Heard, Snapshot
+from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.model.records import Assignment, MemberRecord, MemberState, Phase, SettingsRecord
+from standfast.model.timing import PROFILES
+from standfast.model.view import Kept, View
+from standfast.ports import LinkCounters
+from standfast.quorum import signals as sig
+from standfast.quorum.core import Core
+from standfast.quorum.distribution import Distribution
+from standfast.quorum.overrides import Overrides
+from standfast.quorum.placement import Candidate
+from standfast.sim.prospect import Supposition
+from standfast.sim.what_if import Play
+
+TIMING = PROFILES["normal"]
+MEMBERS = (3, 5, 7, 15, 31, 63, 99)
+QUEUE_MANAGERS = (1, 10, 100, 1_000, 10_000)
+FEW_MEMBERS, FEW_QUEUE_MANAGERS = 7, 10
+INTERVALS = 20
+MS = 1_000.0
+NS_PER_MS = 1e6
+KIB = 1024
+
+
+def cluster_of(members: int, count: int) -> Cluster:
+    """So many members, the larger half of them with data."""
+    specs = tuple(
+        MemberSpec(
+            name=f"m{n:02}",
+            role=Role.DATA if n <= members // 2 else Role.WITNESS,
+            addresses=(f"127.0.0.{n + 1}",),
+        )
+        for n in range(members)
+    )
+    queue_managers = tuple(
+        QueueManagerSpec(name=f"q{n:05}", kind="simulated", port=1_000 + n, storage=StorageSpec(path=f"/q{n:05}"))
+        for n in range(count)
+    )
+    return Cluster(name="growth", id="growth", members=specs, timing=TIMING, queue_managers=queue_managers)
+
+
+def running(cluster: Cluster) -> Snapshot:
+    """That cluster with everything up."""
+    data = [m.name for m in cluster.members if m.role is Role.DATA]
+    names = tuple(m.name for m in cluster.members)
+    settings = SettingsRecord(
+        cluster_id=cluster.id,
+        members=names,
+        timing=cluster.timing,
+        term_ceiling_ms=cluster.timing.term_ms,
+        specs=cluster.members,
+    )
+    view = View(
+        revision=1,
+        newest=1,
+        members={
+            m.name: Kept(
+                MemberRecord(name=m.name, role=m.role, incarnation=1, identity=m.name, state=MemberState.ONLINE), 1
+            )
+            for m in cluster.members
+        },
+        specs={spec.name: Kept(spec, 1) for spec in cluster.queue_managers},
+        assignments={
+            spec.name: Kept(
+                Assignment(qm=spec.name, owner=data[n % len(data)], incarnation=1, epoch=1, phase=Phase.RUNNING), 1
+            )
+            for n, spec in enumerate(cluster.queue_managers)
+        },
+        settings=Kept(settings, 1),
+    )
+    return Snapshot(
+        taken_by=names[0],
+        at_unix_ms=0,
+        cluster=cluster,
+        view=view,
+        heard={m.name: Heard(hears=names, incarnation=1, leased=True) for m in cluster.members},
+        store_leader=names[-1],
+        store_outside=True,
+    )
+
+
+class Watch:
+    """Notes each step of each core while it is on: who, given what, how long, and what came of it."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, str, float]] = []
+        self.effects: Counter[str] = Counter()
+        self.bytes = 0
+        self.largest_transaction = 0
+        self._step = Core.step
+
+    def __enter__(self) -> "Watch":
+        step = self._step
+
+        def timed(core: Core, now_ns: int, given: sig.Input) -> list[sig.Effect]:
+            began = time.perf_counter()
+            effects = step(core, now_ns, given)
+            self.steps.append((core.me, type(given).__name__, time.perf_counter() - began))
+            self._note(core, effects)
+            return effects
+
+        Core.step = timed  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Core.step = self._step  # type: ignore[method-assign]
+
+    def _note(self, core: Core, effects: list[sig.Effect]) -> None:
+        for effect in effects:
+            self.effects[type(effect).__name__] += 1
+            if isinstance(effect, sig.Broadcast):
+                self.effects["datagrams"] += len(core.rules.names) - 1
+                self.bytes = max(self.bytes, frame_bytes(effect.heartbeat))
+            elif isinstance(effect, sig.Send):
+                self.effects["datagrams"] += 1
+            elif isinstance(effect, sig.Transact):
+                self.largest_transaction = max(self.largest_transaction, len(msgspec.json.encode(effect.transaction)))
+
+    def longest_ms(self) -> float:
+        return MS * max(took for _, _, took in self.steps)
+
+    def total_ms(self, who: str = "") -> float:
+        return MS * sum(took for name, _, took in self.steps if who in ("", name))
+
+
+def frame_bytes(message: Any) -> int:
+    """On the wire, without the headers of UDP."""
+    me, other = Endpoint("a", 0), Endpoint("b", 0)
+    seal = Seal(cluster_id="growth", key=bytes(KEY_BYTES), me=me, peers=(other,), counters=LinkCounters())
+    return len(seal.seal(other, encode(message)))
+
+
+def measure(members: int, count: int) -> dict[str, Any]:
+    """One cluster at rest, then the death of one data member."""
+    cluster = cluster_of(members, count)
+    snapshot = running(cluster)
+    play = Play(snapshot)
+    assert not play.warm_up()
+    play.rest()
+    gc.collect()
+    began_s, with_rest = time.process_time(), Watch()
+    with with_rest as watch:
+        play._world.run_until(play._world.now_ns + INTERVALS * TIMING.interval_ms * 1_000_000)
+    took_s = time.process_time() - began_s
+    coordinator = cluster.rank[0]
+    woken = {
+        role: median([MS * took for name, given, took in watch.steps if name == who and given == "Woke"])
+        for role, who in (("coordinator", coordinator), ("owner", "m00"))
+    }
+    with Watch() as death:
+        began_ns = play._world.now_ns
+        play.strike(Supposition(lose=("m01" if members > 3 else "m00",)))
+        while len(play.runs_on()) < count or play._world.now_ns == began_ns:
+            play._world.run_until(play._world.now_ns + TIMING.interval_ms * 1_000_000 // 5)
+    return {
+        "members": members,
+        "queue_managers": count,
+        "at_rest": {
+            "step_ms": {role: round(value, 3) for role, value in woken.items()},
+            "member_ms_per_interval": round(watch.total_ms() / INTERVALS / members, 3),
+            "datagrams_per_interval": round(watch.effects["datagrams"] / INTERVALS),
+            "heartbeat_bytes": watch.bytes,
+            "simulated_s_per_s": round(INTERVALS * TIMING.interval_ms / MS / took_s, 1),
+        },
+        "view_kib": round(sum(len(msgspec.json.encode(r)) for _, r, _ in snapshot.view.records()) / KIB, 1),
+        "placement_ms": round(placed_ms(cluster), 1),
+        "death": {
+            "over_ms": round((play._world.now_ns - began_ns) / NS_PER_MS),
+            "longest_step_ms": round(death.longest_ms(), 1),
+            "all_steps_ms": round(death.total_ms()),
+            "transactions": death.effects["Transact"],
+            "largest_transaction_kib": round(death.largest_transaction / KIB, 1),
+        },
+    }
+
+
+def placed_ms(cluster: Cluster) -> float:
+    """Processor time of one decision that gives all of them away, on their first day."""
+    held = running(cluster).view
+    empty = {qm: Kept(Assignment(qm=qm), 1) for qm in held.assignments}
+    view = msgspec.structs.replace(held, assignments=empty)
+    times = []
+    for _ in range(3):
+        among = {m.name: Candidate(m.name, ()) for m in cluster.members if m.role is Role.DATA}
+        began = time.perf_counter()
+        list(Distribution(Overrides(cluster.members[0].name)).steps(view, among))
+        times.append(MS * (time.perf_counter() - began))
+    return median(times)
+
+
+def sizes() -> Iterator[tuple[int, int]]:
+    """Each number of members with few queue managers, and the other way round."""
+    yield from ((members, FEW_QUEUE_MANAGERS) for members in MEMBERS)
+    yield from ((FEW_MEMBERS, count) for count in QUEUE_MANAGERS)
+
+
+def lines(figures: list[dict[str, Any]]) -> list[str]:
+    """The section of the page."""
+    return []
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--members", type=int, action="append")
+    parser.add_argument("--queue-managers", type=int, action="append")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    chosen = [(m, q) for m in given.members or () for q in given.queue_managers or (FEW_QUEUE_MANAGERS,)]
+    found = []
+    for members, count in chosen or sizes():
+        found.append(measure(members, count))
+        print(json.dumps(found[-1]), flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
