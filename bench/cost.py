@@ -1,14 +1,15 @@
 """What a member costs while nothing happens: processor, memory, disk and datagrams, by members and queue managers.
 
-    python bench/cost.py [--seconds 30] [--members 3 ...] [--queue-managers 1 ...] [--profile normal] [--json FILE]
+    python bench/cost.py [--seconds 30] [--members 3 ...] [--queue-managers 1 ...] [--profile normal] [--keep]
 
 The queue managers are small programs (fleet.py). Processor and memory come from /proc, for each part of a member by
 itself; what the store does from etcd's own metrics; datagrams from the members'. Nobody asks for a status meanwhile.
+--keep puts the rows into bench/results/, beside those of other sizes.
 """
 
 import argparse
 import asyncio
-import json
+import itertools
 import os
 import re
 import tempfile
@@ -17,6 +18,7 @@ from statistics import fmean
 from typing import Any
 
 import aiohttp
+from figures import renewed, save
 from fleet import all_run, fleet, numbers
 
 from standfast.cli.store_door import PATIENCE
@@ -29,6 +31,12 @@ from standfast.model.timing import PROFILES
 from standfast.stores.etcd_http import Gateway
 from standfast.stores.etcd_wire import METRICS
 
+PART, KEYS = "cost", ("profile", "members", "queue_managers")
+SIZES = (
+    *((profile, 3, 1) for profile in ("lan", "fast")),
+    *(("normal", members, count) for members in (3, 5, 7) for count in (1, 100)),
+    ("normal", 3, 1000),
+)
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 KIB_PER_MIB = 1024
 SECONDS_PER_HOUR = 3600
@@ -178,6 +186,45 @@ def shown(one: dict[str, Any]) -> list[str]:
     return lines
 
 
+def lines(figures: list[dict[str, Any]]) -> list[str]:
+    """The section of the page."""
+    parts = [part for part in PARTS if part != "queue managers"]
+    found = [
+        "## Cost of a member while nothing happens",
+        "",
+        "Percent of one core, and resident memory in MiB, shared pages divided among those who share them (PSS).",
+        "Means of the members of a role. The queue managers are small programs whose port is asked every second; they",
+        "are not counted. `warden`: with its backstop; `probers`: the children that look at storage. The target is 1 %",
+        "and 80 MiB without etcd, and without the API, which is optional.",
+        "",
+        f"| profile | members | queue managers | role | {' | '.join(parts)} | all but etcd and API |",
+        f"|---|---:|---:|---|{'---:|' * (len(parts) + 1)}",
+    ]
+    for one in figures:
+        for role, costs in one["parts"].items():
+            cells = [f"{c['cpu_percent']} %, {c['pss_mib']:.0f}" if (c := costs.get(part)) else "" for part in parts]
+            own = [costs[part] for part in ("daemon", "warden", "probers") if part in costs]
+            total = f"{sum(c['cpu_percent'] for c in own):.1f} %, {sum(c['pss_mib'] for c in own):.0f}"
+            head = f"| {one['profile']} | {one['members']} | {one['queue_managers']} | {role} |"
+            found.append(f"{head} {' | '.join(cells)} | {total} |")
+    found += [
+        "",
+        "What the network and the store have to do: datagrams that one member sends; of one etcd, what it keeps,",
+        "writes to its disk, and is asked. Nothing is written while nothing happens; what goes to the disk then is",
+        "what etcd still had to write of the starts before.",
+        "",
+        "| profile | members | queue managers | datagrams/s | store, KiB | in use | disk, KiB/h | puts/h | reads/h |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for one in figures:
+        store, head = one["store"], f"| {one['profile']} | {one['members']} | {one['queue_managers']} |"
+        sizes = [store[name] / KIB_PER_MIB for name in ("db_bytes", "used_bytes", "disk_bytes_per_hour")]
+        cells = [f"{one['datagrams_per_member_s']}", *(f"{size:,.0f}" for size in sizes)]
+        cells += [f"{store['written_per_hour']:,}", f"{store['ranges_per_hour']:,}"]
+        found.append(f"{head} {' | '.join(cells)} |")
+    return found
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -185,16 +232,14 @@ def main() -> None:
     parser.add_argument("--members", type=int, action="append", choices=(3, 5, 7))
     parser.add_argument("--queue-managers", type=int, action="append")
     parser.add_argument("--profile", action="append", choices=tuple(PROFILES))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--keep", action="store_true", help="keep the figures for the page")
     given = parser.parse_args()
-    found = []
-    for profile in given.profile or ("normal",):
-        for members in given.members or (3,):
-            for count in given.queue_managers or (1,):
-                found.append(asyncio.run(measure(members, count, profile, given.seconds)))
-                print(*shown(found[-1]), sep="\n", flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    sizes = itertools.product(given.profile or ("normal",), given.members or (3,), given.queue_managers or (1,))
+    for profile, members, count in sizes:
+        found = asyncio.run(measure(members, count, profile, given.seconds))
+        print(*shown(found), sep="\n", flush=True)
+        if given.keep:
+            save(PART, renewed(PART, [found], KEYS))
 
 
 if __name__ == "__main__":

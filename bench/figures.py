@@ -10,6 +10,7 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "measured.md"
+SCALE_PAGE = PAGE.with_name("measured-scale.md")
 README = HERE.parent / "README.md"
 
 
@@ -34,6 +35,13 @@ def save(part: str, figures: Any, note: str = "") -> Path:
     on = f"{machine()}; {note}" if note else machine()
     file.write_text(json.dumps({"on": on, "figures": figures}, indent=1) + "\n", encoding="utf-8")
     return file
+
+
+def renewed(part: str, found: list[dict[str, Any]], keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The rows of a part that were kept before, with these in the place of those that have the same keys."""
+    kept = {tuple(one[key] for key in keys): one for one in results().get(part, {"figures": []})["figures"]}
+    kept |= {tuple(one[key] for key in keys): one for one in found}
+    return [kept[key] for key in sorted(kept)]
 
 
 def results() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -40,6 +40,7 @@ MEMBERS = (3, 5, 7, 15, 31, 63, 99)
 QUEUE_MANAGERS = (1, 10, 100, 1_000, 10_000)
 FEW_MEMBERS, FEW_QUEUE_MANAGERS = 7, 10
 INTERVALS = 20
+VICTIM = "m01"
 MS = 1_000.0
 NS_PER_MS = 1e6
 KIB = 1024
@@ -102,6 +103,17 @@ def running(cluster: Cluster) -> Snapshot:
     )
 
 
+class Scene(Play):
+    """A play that can be looked at while it goes on."""
+
+    @property
+    def now_ns(self) -> int:
+        return self._world.now_ns
+
+    def go_on(self, span_ns: int) -> None:
+        self._world.run_until(self._world.now_ns + span_ns)
+
+
 class Watch:
     """Notes each step of each core while it is on: who, given what, how long, and what came of it."""
 
@@ -112,7 +124,7 @@ class Watch:
         self.largest_transaction = 0
         self._step = Core.step
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         step = self._step
 
         def timed(core: Core, now_ns: int, given: sig.Input) -> list[sig.Effect]:
@@ -157,13 +169,13 @@ def measure(members: int, count: int) -> dict[str, Any]:
     """One cluster at rest, then the death of one data member."""
     cluster = cluster_of(members, count)
     snapshot = running(cluster)
-    play = Play(snapshot)
+    play = Scene(snapshot)
     assert not play.warm_up()
     play.rest()
     gc.collect()
-    began_s, with_rest = time.process_time(), Watch()
-    with with_rest as watch:
-        play._world.run_until(play._world.now_ns + INTERVALS * TIMING.interval_ms * 1_000_000)
+    began_s = time.process_time()
+    with Watch() as watch:
+        play.go_on(INTERVALS * TIMING.interval_ns)
     took_s = time.process_time() - began_s
     coordinator = cluster.rank[0]
     woken = {
@@ -171,10 +183,10 @@ def measure(members: int, count: int) -> dict[str, Any]:
         for role, who in (("coordinator", coordinator), ("owner", "m00"))
     }
     with Watch() as death:
-        began_ns = play._world.now_ns
-        play.strike(Supposition(lose=("m01" if members > 3 else "m00",)))
-        while len(play.runs_on()) < count or play._world.now_ns == began_ns:
-            play._world.run_until(play._world.now_ns + TIMING.interval_ms * 1_000_000 // 5)
+        began_ns = play.now_ns
+        play.strike(Supposition(lose=(VICTIM,)))
+        while len(play.runs_on()) < count or play.now_ns == began_ns:
+            play.go_on(TIMING.interval_ns // 5)
     return {
         "members": members,
         "queue_managers": count,
@@ -188,7 +200,7 @@ def measure(members: int, count: int) -> dict[str, Any]:
         "view_kib": round(sum(len(msgspec.json.encode(r)) for _, r, _ in snapshot.view.records()) / KIB, 1),
         "placement_ms": round(placed_ms(cluster), 1),
         "death": {
-            "over_ms": round((play._world.now_ns - began_ns) / NS_PER_MS),
+            "over_ms": round((play.now_ns - began_ns) / NS_PER_MS),
             "longest_step_ms": round(death.longest_ms(), 1),
             "all_steps_ms": round(death.total_ms()),
             "transactions": death.effects["Transact"],
@@ -215,11 +227,6 @@ def sizes() -> Iterator[tuple[int, int]]:
     """Each number of members with few queue managers, and the other way round."""
     yield from ((members, FEW_QUEUE_MANAGERS) for members in MEMBERS)
     yield from ((FEW_MEMBERS, count) for count in QUEUE_MANAGERS)
-
-
-def lines(figures: list[dict[str, Any]]) -> list[str]:
-    """The section of the page."""
-    return []
 
 
 def main() -> None:

@@ -1,41 +1,31 @@
-"""docs/measured.md and the table of the README, written from the figures in bench/results/.
+"""docs/measured.md, docs/measured-scale.md and the table of the README, written from the figures in bench/results/.
 
 python bench/page.py
 """
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import brokers
 import campaign
+import cost
 import cuts
 import many
 import timelines
-from figures import PAGE, README, pair, results
+from figures import PAGE, README, SCALE_PAGE, pair, results
 from lab_run import PIECES
+
+Section = Callable[[Any], list[str]]
 
 BEGIN, END = "<!-- measured: table -->", "<!-- end measured -->"
 ACTS = {"kill-node": "node loses power", "kill-queue-manager": "queue manager killed", "move": "planned move"}
 
 
-def page(results: dict[str, Any]) -> str:
-    """docs/measured.md from whatever has been measured so far."""
-    lines = [
-        "# Measured",
-        "",
-        "Written by `make bench` (bench/run.py) from the files in bench/results/. Times in milliseconds, as median and",
-        "maximum. All members share one machine and one disk; real networks add their round trips.",
-        "",
-    ]
-    for part, section in (
-        ("takeover", takeover_lines),
-        ("brokers", brokers.lines),
-        ("many", many.lines),
-        ("cuts", cuts.lines),
-        ("idle", idle_lines),
-        ("steadiness", steadiness_lines),
-        ("simulator", simulator_lines),
-        ("campaign", campaign.lines),
-    ):
+def page(title: str, intro: tuple[str, ...], sections: dict[str, Section], results: dict[str, Any]) -> str:
+    """One page from whatever has been measured so far."""
+    lines = [f"# {title}", "", *intro, ""]
+    for part, section in sections.items():
         if part in results:
             found = results[part]
             lines += [*section(found["figures"]), "", f"Measured on {found['on']}.", ""]
@@ -72,26 +62,6 @@ def takeover_lines(figures: list[dict[str, Any]]) -> list[str]:
     for one in figures:
         cells = " | ".join(pair(one[piece]) for piece in PIECES)
         lines.append(f"| {one['profile']} | {one['act']} | {cells} |")
-    return lines
-
-
-def idle_lines(figures: dict[str, Any]) -> list[str]:
-    """Processor and memory by part."""
-    lines = [
-        "## Cost of a member while nothing happens",
-        "",
-        "Percent of one core; resident memory (RSS) and its share where pages are shared (PSS), in MiB. `helpers` are",
-        "the warden's backstop and the storage prober's children.",
-        "",
-        "| profile | member | part | core % | RSS | PSS |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {profile} | {member} | {part} | {cost['cpu_percent']} | {cost['rss_mib']} | {cost['pss_mib']} |"
-        for profile, members in figures.items()
-        for member, parts in members.items()
-        for part, cost in parts.items()
-    ]
     return lines
 
 
@@ -134,10 +104,43 @@ def readme(text: str, figures: list[dict[str, Any]]) -> str:
     return f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}"
 
 
+PAGES: dict[Path, tuple[str, tuple[str, ...], dict[str, Section]]] = {
+    PAGE: (
+        "Measured",
+        (
+            "Written by `make bench` (bench/run.py) from the files in bench/results/. Times in milliseconds, as median",
+            "and maximum. All members share one machine and one disk; real networks add their round trips. What it",
+            "costs, how that grows, and how fast the simulator is: [cost and scale](measured-scale.md).",
+        ),
+        {
+            "takeover": takeover_lines,
+            "brokers": brokers.lines,
+            "many": many.lines,
+            "cuts": cuts.lines,
+            "steadiness": steadiness_lines,
+        },
+    ),
+    SCALE_PAGE: (
+        "Measured: cost and scale",
+        (
+            "Written by `make bench` (bench/run.py), like [the rest](measured.md). All members share one machine of",
+            "two cores, so that times of large clusters are upper bounds.",
+        ),
+        {
+            "cost": cost.lines,
+            "simulator": simulator_lines,
+            "campaign": campaign.lines,
+        },
+    ),
+}
+"""Title, introduction and sections of each page."""
+
+
 def write() -> None:
-    """Both files, from whatever has been measured so far."""
+    """All pages and the README, from whatever has been measured so far."""
     found = results()
-    PAGE.write_text(page(found), encoding="utf-8")
+    for file, (title, intro, sections) in PAGES.items():
+        file.write_text(page(title, intro, sections, found), encoding="utf-8")
     if "takeover" in found:
         timelines.draw(found["takeover"]["figures"])
         README.write_text(readme(README.read_text(encoding="utf-8"), found["takeover"]["figures"]), encoding="utf-8")

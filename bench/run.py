@@ -1,4 +1,4 @@
-"""Everything that is measured, by one command; the figures go to bench/results/ and into docs/measured.md.
+"""Everything that is measured, by one command; the figures go to bench/results/ and into docs/measured*.md.
 
 python bench/run.py [--rounds 20] [--minutes 10] [--only takeover ...]
 
@@ -13,12 +13,12 @@ import sys
 from typing import Any
 
 import brokers
+import cost
 import cuts
-import idle
 import many
 import steadiness
 import takeover
-from figures import PAGE, save
+from figures import PAGE, SCALE_PAGE, save
 from page import write
 
 PROFILES = ("lan", "fast", "normal")
@@ -35,9 +35,9 @@ def measure_brokers(rounds: int, _minutes: float) -> list[dict[str, Any]]:
     return asyncio.run(brokers.measure_all(brokers.KINDS, brokers.PROFILE, min(rounds, brokers.ROUNDS)))
 
 
-def measure_idle(_rounds: int, _minutes: float) -> dict[str, Any]:
+def measure_cost(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
     """Cost of a member to which nothing happens."""
-    return {profile: asyncio.run(idle.measure(profile, 60.0)) for profile in PROFILES}
+    return [asyncio.run(cost.measure(members, count, profile, 60.0)) for profile, members, count in cost.SIZES]
 
 
 def measure_steadiness(_rounds: int, minutes: float) -> dict[str, Any]:
@@ -70,7 +70,7 @@ MEASURES = {
     "brokers": measure_brokers,
     "many": measure_many,
     "cuts": measure_cuts,
-    "idle": measure_idle,
+    "cost": measure_cost,
     "steadiness": measure_steadiness,
     "simulator": measure_simulator,
 }
@@ -87,7 +87,7 @@ def main() -> None:
         print(f"measuring: {part}", flush=True)
         save(part, MEASURES[part](given.rounds, given.minutes))
     write()
-    print(f"written: {PAGE}")
+    print(f"written: {PAGE}, {SCALE_PAGE}")
 
 
 if __name__ == "__main__":

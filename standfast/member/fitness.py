@@ -15,6 +15,7 @@ from standfast.endpoints.registry import endpoint_obstacles
 from standfast.errors import StandfastError
 from standfast.managers.registry import driver
 from standfast.member import readiness
+from standfast.member.listeners import Listeners, listeners
 from standfast.member.readiness import Trouble, Why
 from standfast.member.report import NoticeKind
 from standfast.member.reporter import Reporter
@@ -74,7 +75,7 @@ class Fitness:
         self._unfit: tuple[str, ...] = (ALL,)
         self._versions: dict[str, str] = {}
         """Of the programs on this machine, by queue manager, as of the last examination; empty: unknown."""
-        self._listeners: frozenset[readiness.Listener] = frozenset()
+        self._listeners: Listeners = {}
         self._available_mb: int | None = None
         self._sound: dict[str, tuple[QueueManagerSpec, float]] = {}
         """Queue managers whose examination found nothing in the way, and when (seconds of the event loop)."""
@@ -106,7 +107,7 @@ class Fitness:
     async def _round(self, prober: Prober) -> tuple[str, ...]:
         """Look at all of them, several at once; names of those that this member could not run."""
         turns, specs = asyncio.Semaphore(AT_ONCE), self._specs()
-        self._listeners, self._available_mb = readiness.listeners(), readiness.available_mb()
+        self._listeners, self._available_mb = listeners(), readiness.available_mb()
 
         async def look(spec: QueueManagerSpec) -> bool:
             async with turns:

@@ -9,15 +9,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
+from standfast.member.listeners import ANY, Listeners
 from standfast.model.choices import VersionRule
 from standfast.model.cluster import QueueManagerSpec
 from standfast.ports import Place
 
 PROC = Path("/proc")
 MB = 1_000_000
-_LISTEN = "0A"
-_ANY = frozenset({"00000000", "0" * 32})
-_MAPPED = "0000000000000000FFFF0000"
 
 
 class Why(StrEnum):
@@ -39,47 +37,13 @@ class Trouble(NamedTuple):
     detail: str
 
 
-class Listener(NamedTuple):
-    """An address, as /proc/net/tcp writes it, and a port that something listens on."""
-
-    address: str
-    port: int
-
-
-def listeners(proc: Path = PROC) -> frozenset[Listener]:
-    """Everything that listens for TCP in this network namespace; nothing where the kernel does not tell."""
-    found = set()
-    for name in ("tcp", "tcp6"):
-        try:
-            lines = (proc / "net" / name).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for fields in map(str.split, lines):
-            if fields[3] == _LISTEN:
-                address, _, port = fields[1].partition(":")
-                found.add(Listener(address, int(port, 16)))
-    return frozenset(found)
-
-
-def port_trouble(place: Place, found: frozenset[Listener]) -> str:
+def port_trouble(place: Place, found: Listeners) -> str:
     """Why it could not listen where it must; `found`: everything that listens on this machine, and is not it."""
-    own = _written(place.address)
-    for listener in found:
-        taken = place.everywhere or listener.address in _ANY or listener.address in own
-        if listener.port == place.port and taken:
-            where = "every address" if place.everywhere else place.address
-            return f"something else listens on port {place.port} of this machine, and it is to listen on {where}"
-    return ""
-
-
-def _written(address: str) -> frozenset[str]:
-    """An address as the kernel writes it: words of four bytes, each in the order of x86 and ARM."""
-    packed = ip_address(address).packed
-    return frozenset({_words(packed), _MAPPED + _words(packed)})
-
-
-def _words(packed: bytes) -> str:
-    return "".join(packed[at : at + 4][::-1].hex().upper() for at in range(0, len(packed), 4))
+    there = found.get(place.port)
+    if not there or not (place.everywhere or ip_address(place.address).packed in there or there & ANY):
+        return ""
+    where = "every address" if place.everywhere else place.address
+    return f"something else listens on port {place.port} of this machine, and it is to listen on {where}"
 
 
 def memory_trouble(spec: QueueManagerSpec, available_mb: int | None) -> str:
