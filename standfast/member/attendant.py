@@ -35,6 +35,8 @@ CROWD_S = 0.005
 ASK_TIMEOUT_S = 5.0
 """How long a queue manager may take to answer one question."""
 HEALTH_EVERY_S = 1.0
+ASKED_PER_S = 200
+"""Questions a second to all that serve here together: where more of them do, each is asked less often."""
 HEALTH_FAILURES = 3
 """Unanswered questions in a row after which a serving queue manager counts as unresponsive."""
 
@@ -199,7 +201,7 @@ class Attendant:
             self._inbox.give(sig.Versioned(place.name, epoch, version))
         failures = 0
         while failures < HEALTH_FAILURES:
-            await asyncio.sleep(HEALTH_EVERY_S)
+            await asyncio.sleep(max(HEALTH_EVERY_S, len(self._watches) / ASKED_PER_S))
             failures = failures + 1 if await _answer(manager, place) is Answer.NONE else 0
         self._inbox.give(sig.Unhealthy(place.name, epoch, "no_answer"))
 

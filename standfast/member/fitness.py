@@ -30,8 +30,9 @@ from standfast.storage.probe import MOST_IDLE, Prober, ProbeState
 
 EVERY_S = 5.0
 """Pause between two rounds of probes."""
-SHARE = 0.05
-"""Of one core, what looking at very many queue managers may take: the pauses grow with them."""
+SHARE = 0.01
+"""Of one core, what looking at very many queue managers may take here: the pauses grow with them, to half a minute for
+a thousand. The children that look take about as much."""
 AT_ONCE = 4
 """Queue managers that are looked at side by side: one whose program or storage is slow delays no other for long."""
 EXAMINE_EVERY_S = 60.0

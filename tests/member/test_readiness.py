@@ -15,6 +15,7 @@ import pytest
 
 from standfast.member import readiness
 from standfast.member.fitness import Fitness
+from standfast.member.listeners import listeners
 from standfast.member.readiness import Why
 from standfast.model.choices import VersionRule
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
@@ -166,9 +167,13 @@ def test_versions_are_compared_by_their_numbers(rule: VersionRule, own: str, las
     assert (not readiness.version_trouble(rule, own, last)) is fine
 
 
-def test_what_listens_is_found_by_address_and_port():
+@pytest.mark.parametrize("told_by", ["netlink", "proc"])
+def test_what_listens_is_found_by_address_and_port(told_by: str, monkeypatch: pytest.MonkeyPatch):
+    """Also where the kernel was built without the netlink that tells of listening sockets alone."""
+    if told_by == "proc":
+        monkeypatch.setattr("standfast.member.listeners._NETLINK_SOCK_DIAG", 31)  # a family that no kernel has
     with socket.create_server((ADDRESS, PORT)), socket.create_server(("::1", PORT), family=socket.AF_INET6):
-        found = readiness.listeners()
+        found = listeners()
         for address, everywhere, free in (
             (ADDRESS, False, False),
             ("127.0.11.9", False, True),
