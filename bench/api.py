@@ -2,23 +2,19 @@
 
     python bench/api.py [--seconds 10] [--loads 10] [--profile fast] [--json FILE]
 
-Needs chromium, and root for reading heartbeats off the loopback device with the kernel's own timestamps. Members, load
-and browser share this machine; the load is as nice as the API. Under load the gap between two heartbeats of the member
-that runs the queue manager, at a peer, is what counts: a lease ends when it grows towards the term.
+Needs chromium, and root to hear the heartbeats on the loopback device. Members, load and browser share this machine; the
+load is as nice as the API. Under load the gap between two heartbeats of the member that runs the queue manager is what
+counts: a lease ends when it grows towards the term. Other loads: bench/jitter.py.
 """
 
 import argparse
 import asyncio
-import itertools
 import json
 import os
-import socket
 import ssl
 import statistics
-import struct
 import sys
 import tempfile
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,11 +24,11 @@ import aiohttp
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from ear import Ear, gaps_ms, opened, spread_of
 from steadiness import ALARMS, told
 
 from standfast.lab.lab import Lab
 from standfast.lab.plan import STATE, TRUST, plan
-from standfast.model.cluster import MemberSpec
 from standfast.tokens import Right, TokenFile
 from standfast.trust import CA_CERTIFICATE
 from tests.real.api.browser import Page, browsing
@@ -40,50 +36,7 @@ from tests.real.api.browser import Page, browsing
 CLIENTS = 32
 FOLLOWERS = 60
 NICE = 10
-ETH_P_IP = 0x0800
-OUTGOING = 4
-SO_TIMESTAMPNS = 35
-FEW = 10
-NS_PER_MS = 1e6
 Load = Callable[["Target", asyncio.Event], Coroutine[Any, Any, int]]
-
-
-class Heartbeats(threading.Thread):
-    """When datagrams of one member to another passed, by their length."""
-
-    def __init__(self, source: MemberSpec, to: MemberSpec) -> None:
-        super().__init__(daemon=True)
-        self._pair = (socket.inet_aton(source.addresses[0]), socket.inet_aton(to.addresses[0]))
-        self._port = to.heartbeat_port
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP))
-        self._socket.bind(("lo", ETH_P_IP))
-        self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self._socket.settimeout(0.2)
-        self._over = threading.Event()
-        self.at_ns: dict[int, list[int]] = {}
-
-    def run(self) -> None:
-        while not self._over.is_set():
-            try:
-                data, extra, _, address = self._socket.recvmsg(2048, 64)
-            except TimeoutError:
-                continue
-            if address[2] == OUTGOING or data[23] != socket.IPPROTO_UDP or (data[26:30], data[30:34]) != self._pair:
-                continue
-            if struct.unpack("!H", data[36:38])[0] == self._port:
-                seconds, nanos = struct.unpack("qq", extra[0][2][:16])
-                self.at_ns.setdefault(len(data), []).append(seconds * 10**9 + nanos)
-
-    def gaps_ms(self, interval_ms: int) -> list[float]:
-        """Between heartbeats; they are the longest datagrams."""
-        self._over.set()
-        self.join()
-        longest = max(length for length, times in self.at_ns.items() if len(times) > FEW)
-        times = [at for length, found in self.at_ns.items() if length >= longest - 8 for at in found]
-        times.sort()
-        found = [(b - a) / NS_PER_MS for a, b in itertools.pairwise(times)]
-        assert statistics.median(found) < 2 * interval_ms, "these are no heartbeats"
-        return found
 
 
 class Target:
@@ -162,23 +115,21 @@ LOADS: tuple[Load, ...] = (quiet, requests, handshakes, followers, strangers)
 async def under(load: Load, lab: Lab, target: Target, owner: str, seconds: float) -> dict[str, Any]:
     """Heartbeats of the owner at the witness while this load is on."""
     before = await told(lab)
-    heard = Heartbeats(lab.cluster.member(owner), lab.cluster.member("w"))
+    ear = Ear(lab.cluster.member(owner).heartbeat_port)
     over = asyncio.Event()
-    heard.start()
+    ear.start()
     loading = asyncio.create_task(load(target, over))
     await asyncio.sleep(seconds)
+    heard = ear.end()
     over.set()
     answered = await loading
     timing = lab.cluster.timing
-    gaps = sorted(heard.gaps_ms(timing.interval_ms))
+    gaps = spread_of(gaps_ms(opened(heard, lab.cluster, lab.directory / TRUST), owner))
     after = await told(lab)
     return {
         "load": load.__name__,
         "per_s": round(answered / seconds, 1),
-        "heartbeats": len(gaps),
-        "gap_median_ms": round(statistics.median(gaps), 2),
-        "gap_p99_ms": round(gaps[int(len(gaps) * 0.99)], 2),
-        "gap_max_ms": round(gaps[-1], 2),
+        "gaps_ms": gaps,
         "interval_ms": timing.interval_ms,
         "term_ms": timing.term_ms,
         "alarms": sum(after[kind] - before[kind] for kind in ALARMS),

@@ -12,23 +12,20 @@ import argparse
 import asyncio
 import json
 import os
-import socket
 import sys
 import tempfile
-import threading
 import time
-from collections import defaultdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ear import Ear, gaps_ms, opened
 from figures import save
 from lab_run import spread
 from msgspec import structs
 
 from standfast.clusterfile.written import written
 from standfast.lab.lab import Lab
-from standfast.lab.plan import CLUSTER_FILE, RUN, SHARED, plan
+from standfast.lab.plan import CLUSTER_FILE, RUN, SHARED, TRUST, plan
 from standfast.member.report import StatusReport
 from standfast.member.warden_run_dir import RunDir
 from standfast.model.records import Phase
@@ -46,8 +43,6 @@ with socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64) as server
         with client:
             client.sendall(b"here\\n")
 """
-_UDP_HEADERS = 28
-_ETHERNET = 14
 
 
 def lab_of(directory: Path, count: int, at_once: int | None, profile: str) -> Lab:
@@ -69,39 +64,6 @@ def lab_of(directory: Path, count: int, at_once: int | None, profile: str) -> La
     text = written(structs.replace(cluster, queue_managers=specs, policy=policy))
     (directory / CLUSTER_FILE).write_text(text, encoding="utf-8")
     return Lab(directory)
-
-
-class Ear(threading.Thread):
-    """Notes when a heartbeat of each address passed the loopback device."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self._port = port
-        self._over = threading.Event()
-        self.at_s: dict[str, list[float]] = defaultdict(list)
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        self.socket.bind(("lo", 0))
-        self.socket.settimeout(0.2)
-
-    def run(self) -> None:
-        while not self._over.is_set():
-            try:
-                packet, address = self.socket.recvfrom(65_536)
-            except TimeoutError:
-                continue
-            now_s = time.monotonic()
-            packet = packet[_ETHERNET:]
-            if address[2] != socket.PACKET_OUTGOING or len(packet) < _UDP_HEADERS or packet[9] != socket.IPPROTO_UDP:
-                continue
-            head = (packet[0] & 0xF) * 4
-            if int.from_bytes(packet[head + 2 : head + 4], "big") == self._port:
-                self.at_s[socket.inet_ntoa(packet[12:16])].append(now_s)
-
-    def end(self) -> dict[str, list[float]]:
-        self._over.set()
-        self.join()
-        self.socket.close()
-        return self.at_s
 
 
 def cpu_s(pid: int | None) -> float:
@@ -147,17 +109,13 @@ async def takeover(lab: Lab) -> dict[str, Any]:
     lab.nodes[owner].kill()
     answers = await first_answers(survivor.clients, ports, began_s)
     used = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
-    heard = ear.end() if ear is not None else {}
-    gaps = {
-        member.name: round(max(b - a for a, b in pairwise(times)) * MS, 1)
-        for member in cluster.members
-        if member.name != owner and len(times := heard.get(member.addresses[0], [])) > 1
-    }
+    said = opened(ear.end(), cluster, lab.directory / TRUST) if ear is not None else []
+    by_member = {member.name: gaps_ms(said, member.name) for member in cluster.members if member.name != owner}
     return {
         "answering": len(answers),
         "outage": spread(list(answers.values())),
         "last_ms": round(max(answers.values(), default=0.0), 1),
-        "longest_heartbeat_gap_ms": gaps,
+        "longest_heartbeat_gap_ms": {name: round(max(gaps), 1) for name, gaps in by_member.items() if gaps},
         "cpu_s": {name: round(value, 2) for name, value in used.items()},
     }
 

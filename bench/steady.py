@@ -38,6 +38,8 @@ MEMORY = "/dev/shm"  # noqa: S108 - a directory of its own is made in it
 VIP = "10.77.0.100"
 ENDPOINT = f'[[queue_manager.endpoints]]\nkind = "vip"\naddress = "{VIP}"\n'
 WAYS = ("bare", "direct", "vip", "proxy")
+OPTIONS = {"mosquitto": {"autosave_changes": 10_000}}
+"""Mosquitto writes its whole database at each save, which would be most of what is measured."""
 TURNS = ("bare", "direct", "bare", "vip", "bare", "proxy")
 """Both brokers keep equally many messages by this."""
 P99 = 0.99
@@ -53,7 +55,7 @@ class Amount(NamedTuple):
 
 AMOUNTS = {
     "nats": Amount(singles=50, many=4_000, window=64),
-    "mosquitto": Amount(singles=20, many=100, window=16),
+    "mosquitto": Amount(singles=30, many=300, window=64),
     "activemq": Amount(singles=30, many=300, window=64),
     "rabbitmq": Amount(singles=30, many=800, window=64),
 }
@@ -63,7 +65,7 @@ AMOUNTS = {
 async def reached(kind: str) -> AsyncIterator[tuple[Lab, dict[str, tuple[str, int]]]]:
     """A lab whose queue manager runs, with the bare broker on the other data member's machine: address by way."""
     with tempfile.TemporaryDirectory(prefix="standfast-steady-", dir=MEMORY) as directory:
-        plan(Path(directory), name="steady", profile="normal", kind=kind, namespaces=True)
+        plan(Path(directory), name="steady", profile="normal", kind=kind, namespaces=True, options=OPTIONS.get(kind))
         with (Path(directory) / CLUSTER_FILE).open("a", encoding="utf-8") as file:
             file.write(ENDPOINT)
         lab = Lab(Path(directory))
