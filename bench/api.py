@@ -2,7 +2,7 @@
 
     python bench/api.py [--seconds 10] [--loads 10] [--profile fast] [--json FILE]
 
-Needs chromium, and root to hear the heartbeats on the loopback device. Members, load and browser share this machine; the
+Needs chromium, and root to hear heartbeats on the loopback device. Members, load and browser share this machine; the
 load is as nice as the API. Under load the gap between two heartbeats of the member that runs the queue manager is what
 counts: a lease ends when it grows towards the term. Other loads: bench/jitter.py.
 """
