@@ -24,6 +24,7 @@ from steadiness import ALARMS, told
 from standfast.drill.endpoint import own_proxy
 from standfast.lab.lab import Lab
 from standfast.lab.plan import CLUSTER_FILE, TRUST
+from standfast.model.cluster import Role
 from standfast.model.timing import PROFILES
 
 PROFILES_MEASURED = ("lan", "fast", "normal")
@@ -32,6 +33,8 @@ LATE = 1.5
 """A heartbeat that comes after more than so many intervals is late."""
 CALM_S = 3.0
 MEMORY_BYTES = 256 * 1024 * 1024
+BUSY = 16
+PROBERS = 4
 BYTES_PER_S = 100_000_000
 
 SPIN = "while True: pass"
@@ -55,6 +58,14 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as to:
         to.sendall(block)
         due = max(due + len(block) / float(sys.argv[3]), time.monotonic() - 0.1)
         time.sleep(max(due - time.monotonic(), 0))
+"""
+PROBE = """
+import socket, sys
+request = b"GET /queue-managers/orders/active HTTP/1.1\\r\\n\\r\\n"
+with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as to:
+    while True:
+        to.sendall(request)
+        to.recv(4096)
 """
 FILL = """
 import mmap, os, sys
@@ -96,7 +107,7 @@ async def nothing(_: Stage) -> AsyncIterator[None]:
 
 
 def processors(_: Stage) -> AbstractAsyncContextManager[None]:
-    return running(*[(SPIN,)] * 2 * (os.cpu_count() or 1))
+    return running(*[(SPIN,)] * BUSY * (os.cpu_count() or 1))
 
 
 def disk(stage: Stage) -> AbstractAsyncContextManager[None]:
@@ -120,6 +131,11 @@ async def proxied(stage: Stage) -> AsyncIterator[None]:
         yield
 
 
+def probes(stage: Stage) -> AbstractAsyncContextManager[None]:
+    members = [member for member in stage.lab.cluster.members if member.role is Role.DATA]
+    return running(*((PROBE, one.addresses[0], str(one.health_port)) for one in members for _ in range(PROBERS)))
+
+
 def memory(stage: Stage) -> AbstractAsyncContextManager[None]:
     """In the control group of the members, if they are in one of limited memory: see `confined`."""
     return running((FILL, str(stage.lab.directory / "filling"), str(MEMORY_BYTES)))
@@ -128,7 +144,7 @@ def memory(stage: Stage) -> AbstractAsyncContextManager[None]:
 @asynccontextmanager
 async def everything(stage: Stage) -> AsyncIterator[None]:
     async with AsyncExitStack() as opened:
-        for load in (processors, disk, page, proxied, memory):
+        for load in (processors, disk, page, probes, proxied, memory):
             await opened.enter_async_context(load(stage))
         yield
 
@@ -136,9 +152,10 @@ async def everything(stage: Stage) -> AsyncIterator[None]:
 Load = Callable[[Stage], AbstractAsyncContextManager[None]]
 LOADS: dict[str, tuple[Load, str]] = {
     "nothing": (nothing, "for comparison"),
-    "processors": (processors, "two busy loops for each processor"),
+    "processors": (processors, f"{BUSY} busy loops for each processor"),
     "disk": (disk, "three programs that write 4 MiB and sync, without a pause, on the disk of etcd and queue manager"),
     "page": (page, "32 clients that ask the API for the status, each as fast as it is answered"),
+    "probes": (probes, f"{PROBERS} probes of each data member's health URLs, each as fast as it is answered"),
     "proxied": (proxied, "100 MB/s through a `standfast proxy` into the queue manager"),
     "memory": (memory, "the members' control group is full: a program in it dirties page after page"),
     "everything": (everything, "all of these at once"),

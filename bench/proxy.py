@@ -1,16 +1,21 @@
-"""What the proxy costs and how fast it follows. Run: python bench/proxy.py
+"""What the proxy costs and how fast it follows. Run: python bench/proxy.py [--note ...]
 
-Throughput of one connection into a sink, and round trips of a small message, direct and through the proxy; the time
-from the new owner's word to the first byte from it, for a client that waits; the health page's probes per second.
+Throughput of one connection into a sink, and round trips of a small message, direct and through the proxy in turns, and
+the processor time that the proxy takes for them; the time from the new owner's word to the first byte from it, for a
+client that waits; the health page's probes per second.
 """
 
+import argparse
 import asyncio
 import multiprocessing
 import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from figures import save
 
 from standfast.endpoints.follow import Source
 from standfast.endpoints.health import HealthBoard, Service, Snapshot
@@ -18,12 +23,14 @@ from standfast.endpoints.proxy import Proxy
 from standfast.ports import boottime_ns
 
 HERE = "127.0.30.81"
-TOTAL = 1 << 30
+TURNS = 20
+TOTAL = 1 << 27
 BLOCK = bytes(1 << 18)
 SMALL = 64
-TRIPS = 5000
+TRIPS = 500
 MOVES = 50
 PROBES = 5000
+US, MS, MB = 1e6, 1e3, 1e6
 
 
 def serve(listener: socket.socket) -> None:
@@ -67,7 +74,8 @@ def connected(port: int) -> socket.socket:
     return sock
 
 
-def throughput(port: int) -> str:
+def throughput(port: int) -> float:
+    """Bytes per second."""
     with connected(port) as sock:
         began = time.perf_counter()
         for _ in range(TOTAL // len(BLOCK)):
@@ -75,10 +83,11 @@ def throughput(port: int) -> str:
         sock.shutdown(socket.SHUT_WR)
         while sock.recv(4096):
             pass
-        return f"{TOTAL / (time.perf_counter() - began) / 1e6:8.0f} MB/s"
+        return TOTAL / (time.perf_counter() - began)
 
 
-def round_trip(port: int) -> str:
+def round_trips(port: int) -> list[float]:
+    """Seconds for each."""
     took = []
     with connected(port) as sock:
         for _ in range(TRIPS):
@@ -86,10 +95,44 @@ def round_trip(port: int) -> str:
             sock.sendall(BLOCK[:SMALL])
             sock.recv(SMALL)
             took.append(time.perf_counter() - began)
-    return f"{statistics.median(took) * 1e6:8.1f} us median {sorted(took)[TRIPS * 99 // 100] * 1e6:8.1f} us p99"
+    return took
 
 
-def moves(port: int, boards: list[HealthBoard], serving: int) -> str:
+def processor_s(pid: int) -> float:
+    """Used so far by a process of one thread, to the nanosecond: proc(5), schedstat."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+
+
+def in_turns(direct: int, proxied: int, proxy: int) -> dict[str, Any]:
+    """Both measures on both ports, in turns; the proxy's process is `proxy`."""
+    rates: dict[int, list[float]] = {direct: [], proxied: []}
+    trips: dict[int, list[float]] = {direct: [], proxied: []}
+    used = {"trips": 0.0, "bytes": 0.0}
+    for _ in range(TURNS):
+        for port in (direct, proxied):
+            before = processor_s(proxy)
+            trips[port] += round_trips(port)
+            between = processor_s(proxy)
+            rates[port].append(throughput(port))
+            if port == proxied:
+                used["trips"] += between - before
+                used["bytes"] += processor_s(proxy) - between
+    both = sorted(trips[direct]), sorted(trips[proxied])
+    return {
+        "direct_mb_per_s": round(statistics.median(rates[direct]) / MB),
+        "proxied_mb_per_s": round(statistics.median(rates[proxied]) / MB),
+        "direct_trip_us": [round(statistics.median(both[0]) * US, 1), round(both[0][len(both[0]) * 99 // 100] * US, 1)],
+        "proxied_trip_us": [
+            round(statistics.median(both[1]) * US, 1),
+            round(both[1][len(both[1]) * 99 // 100] * US, 1),
+        ],
+        "processor_per_trip_us": round(used["trips"] / (TURNS * TRIPS) * US, 1),
+        "processor_per_gb_s": round(used["bytes"] / (TURNS * TOTAL) * 1e9, 2),
+    }
+
+
+def moves(port: int, boards: list[HealthBoard], serving: int) -> list[float]:
+    """For a client that waits, from the new owner's word to its first byte: median and longest, in milliseconds."""
     took = []
     for epoch in range(2, MOVES + 2):
         old, new = boards[epoch % 2], boards[(epoch + 1) % 2]
@@ -101,20 +144,22 @@ def moves(port: int, boards: list[HealthBoard], serving: int) -> str:
             published(new, serving, active=True, epoch=epoch)
             assert held.recv(1) == b"!"
             took.append(time.perf_counter() - began)
-    return f"{statistics.median(took) * 1e3:8.2f} ms median {max(took) * 1e3:8.2f} ms max"
+    return [round(statistics.median(took) * MS, 2), round(max(took) * MS, 2)]
 
 
-def probes(port: int) -> str:
+def probes(port: int) -> int:
+    """In a second, on one connection."""
     request = b"GET /queue-managers/q/active HTTP/1.1\r\n\r\n"
     with socket.create_connection((HERE, port)) as sock:
         began = time.perf_counter()
         for _ in range(PROBES):
             sock.sendall(request)
             sock.recv(4096)
-        return f"{PROBES / (time.perf_counter() - began):8.0f} probes/s on one connection"
+        return round(PROBES / (time.perf_counter() - began))
 
 
-def main() -> None:
+def measure() -> dict[str, Any]:
+    """All of it."""
     told: multiprocessing.SimpleQueue[int] = multiprocessing.SimpleQueue()
     listener = socket.create_server((HERE, 0), backlog=128)
     serving = listener.getsockname()[1]
@@ -128,17 +173,52 @@ def main() -> None:
     processes.append(multiprocessing.Process(target=forward, args=([b.port for b in boards], told), daemon=True))
     processes[1].start()
     through = told.get()
-    measures: list[tuple[str, Callable[[int], str]]] = [("sink, 1 GiB", throughput), (f"{SMALL}-byte echo", round_trip)]
-    for name, measure in measures:
-        print(f"{name:14} direct  {measure(serving)}")
-        print(f"{name:14} proxied {measure(through)}")
-    print(f"{'owner changes':14} held client answered after {moves(through, boards, serving)}")
-    print(f"{'health page':14} {probes(boards[0].port)}")
-    for process in processes:
-        process.kill()
-        process.join()
-    for board in boards:
-        board.close()
+    assert processes[1].pid is not None
+    try:
+        return {
+            **in_turns(serving, through, processes[1].pid),
+            "move_ms": moves(through, boards, serving),
+            "probes_per_s": probes(boards[0].port),
+        }
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+        for board in boards:
+            board.close()
+
+
+def lines(figures: dict[str, Any]) -> list[str]:
+    """The section of the page."""
+    direct, proxied = (figures[f"{way}_trip_us"] for way in ("direct", "proxied"))
+    rates = (
+        f"{figures['direct_mb_per_s']:,} | {figures['proxied_mb_per_s']:,} | {figures['processor_per_gb_s']} s per GB"
+    )
+    trips = f"{direct[0]} / {direct[1]} | {proxied[0]} / {proxied[1]} | {figures['processor_per_trip_us']} us"
+    return [
+        "## The proxy by itself",
+        "",
+        f"One connection to a server that answers {SMALL} bytes with the same and swallows all else, in turns.",
+        "",
+        "| | direct | through the proxy | its processor time |",
+        "|---|---:|---:|---:|",
+        f"| round trip, microseconds, median / 99 % | {trips} |",
+        f"| one stream, MB/s | {rates} |",
+        "",
+        f"A waiting client has its first byte {figures['move_ms'][0]} ms after the owner's word, as a median;",
+        f"{figures['move_ms'][1]} ms at most. The health URLs answer {figures['probes_per_s']:,} probes a second on",
+        "one connection.",
+    ]
+
+
+def main() -> None:
+    """Measure and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--note", default="", help="what else is to be known of this run, such as other work beside it")
+    given = parser.parse_args()
+    figures = measure()
+    print("\n".join(lines(figures)))
+    print(f"written: {save('proxy', figures, given.note)}")
 
 
 if __name__ == "__main__":
