@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "measured.md"
 SCALE_PAGE = PAGE.with_name("measured-scale.md")
+STEADY_PAGE = PAGE.with_name("measured-steady.md")
 README = HERE.parent / "README.md"
 
 
@@ -47,6 +49,11 @@ def renewed(part: str, found: list[dict[str, Any]], keys: tuple[str, ...]) -> li
 def results() -> dict[str, Any]:
     """What has been measured so far, by part."""
     return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in RESULTS.glob("*.json")}
+
+
+def prose(text: str) -> list[str]:
+    """A paragraph as lines of a page, however it is broken here."""
+    return textwrap.wrap(" ".join(text.split()), 116, break_long_words=False, break_on_hyphens=False)
 
 
 def pair(spread: dict[str, Any]) -> str:

@@ -1,10 +1,11 @@
 """The heartbeats of a real cluster while its machine has other things to do, and how much of the lease they leave.
 
-    python bench/jitter.py [--seconds 20] [--profile fast ...] [--load disk ...] [--note ...]
+    python bench/jitter.py [--seconds 15] [--profile fast ...] [--priority ordinary ...] [--load disk ...] [--note ...]
 
 Three members on this machine, with the API; needs root. Under each load: the gaps between the heartbeats of each member
 as they arrive, the time until they are acknowledged, the shortest that any lease was just before it was prolonged, and
-false alarms. Loads are processes of their own, no nicer than the members; see LOADS.
+false alarms. Loads are processes of their own, no nicer than the members; see LOADS. With the priority that daemons
+ask for, and, in the profile `lan`, with the ordinary one, too.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 from api import Target, cluster, requests
 from ear import Ear, answers_ms, gaps_ms, least_left_ms, opened, spread_of
-from figures import results, save
+from figures import prose, results, save
 from steadiness import ALARMS, told
 
 from standfast.drill.endpoint import own_proxy
@@ -27,8 +28,9 @@ from standfast.lab.plan import CLUSTER_FILE, TRUST
 from standfast.model.cluster import Role
 from standfast.model.timing import PROFILES
 
-PROFILES_MEASURED = ("lan", "fast", "normal")
-SECONDS = 20.0
+SETTINGS = (("lan", "ordinary"), ("lan", "realtime"), ("fast", "realtime"), ("normal", "realtime"))
+"""Profile, and priority of the daemons."""
+SECONDS = 15.0
 LATE = 1.5
 """A heartbeat that comes after more than so many intervals is late."""
 CALM_S = 3.0
@@ -206,16 +208,18 @@ async def confined(allowed_bytes: int) -> AsyncIterator[None]:
         group.rmdir()
 
 
-async def measure(profile: str, loads: Sequence[str], seconds: float) -> dict[str, Any]:
+async def measure(profile: str, priority: str, loads: Sequence[str], seconds: float) -> dict[str, Any]:
     """One profile under these loads, one after the other on one cluster."""
     timing = PROFILES[profile]
     found = {}
+    os.environ["STANDFAST_PRIORITY"] = priority
     async with confined(4 * MEMORY_BYTES), cluster(profile) as (lab, target, _):
         for name in loads:
             found[name] = await under(Stage(lab, target), LOADS[name][0], seconds)
-            print(row(profile, name, found[name]), flush=True)
+            print(row(profile, priority, name, found[name]), flush=True)
     return {
         "profile": profile,
+        "priority": priority,
         "interval_ms": timing.interval_ms,
         "term_ms": timing.term_ms,
         "stop_ms": timing.graceful_ms + timing.kill_ms,
@@ -224,12 +228,12 @@ async def measure(profile: str, loads: Sequence[str], seconds: float) -> dict[st
     }
 
 
-def row(profile: str, load: str, one: dict[str, Any]) -> str:
+def row(profile: str, priority: str, load: str, one: dict[str, Any]) -> str:
     """A line of the table."""
     gaps, answers = one["gaps"], one["answers"]
     alarms = ", ".join(f"{kind} {count}" for kind, count in one["alarms"].items()) or "none"
     return (
-        f"| {profile} | {load} | {gaps['n']:,} | {gaps['median']} | {gaps['p99']} | {gaps['p999']} | {gaps['max']} | "
+        f"| {profile}, {priority} | {load} | {gaps['n']:,} | {gaps['median']} / {gaps['p99']} / {gaps['max']} | "
         f"{one['late']} | {answers['median']} / {answers['max']} | {one['least_left_ms']} | {alarms} |"
     )
 
@@ -239,46 +243,57 @@ def lines(figures: list[dict[str, Any]]) -> list[str]:
     found = [
         "## Heartbeats under load",
         "",
-        "Three members on one machine, under one load after the other. `gap`: between two heartbeats of a member as",
-        f"they arrive, by the kernel's clock, in milliseconds; `late`: after more than {LATE:g} intervals. `answered`:",
-        "from the sending of a heartbeat to the arrival of its acknowledgement, median / longest. `left`: the shortest",
-        "that a lease was just before it was prolonged; with less than the budget of the stop a member begins to stop",
-        "its queue managers. `alarms`: doubts, evictions, lost leases, lost links, changes of owner: all are false.",
+        *prose(
+            f"""Three members on one machine, under one load after the other. `gap`: between two heartbeats of a member
+            as they arrive, by the kernel's clock: median / 99 % / longest, in milliseconds; `late`: after more than
+            {LATE:g} intervals. `answered`: from the sending of a heartbeat to the arrival of its acknowledgement,
+            median / longest. `left`: the shortest that a lease was just before it was prolonged; with less than the
+            budget of the stop a member begins to stop its queue managers. `alarms`: doubts, evictions, lost leases,
+            lost links, changes of owner: all of them false."""
+        ),
         "",
         *(f"- {name}: {words}" for name, (_, words) in LOADS.items()),
         "",
     ]
+    timings = {one["profile"]: one for one in figures}
     found += [
-        f"- `{one['profile']}`: interval {one['interval_ms']} ms, lease {one['term_ms']} ms, budget of the stop "
+        f"- `{profile}`: interval {one['interval_ms']} ms, lease {one['term_ms']} ms, budget of the stop "
         f"{one['stop_ms']} ms; {one['seconds']:g} s for each load"
-        for one in figures
+        for profile, one in timings.items()
     ]
     found += [
         "",
-        "| profile | load | n | gap, median | 99 % | 99.9 % | longest | late | answered | left | alarms |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
+        "| profile, priority | load | n | gap | late | answered | left | alarms |",
+        "|---|---|---:|---:|---:|---:|---:|---|",
     ]
-    return found + [row(one["profile"], name, load) for one in figures for name, load in one["loads"].items()]
+    rows = [(one["profile"], one["priority"], *load) for one in figures for load in one["loads"].items()]
+    return found + [row(*one) for one in rows]
 
 
 def main() -> None:
     """Measure and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--profile", action="append", choices=PROFILES_MEASURED)
+    parser.add_argument("--profile", action="append", choices=tuple(dict(SETTINGS)))
+    parser.add_argument("--priority", action="append", choices=("realtime", "ordinary"))
     parser.add_argument("--load", action="append", choices=tuple(LOADS))
     parser.add_argument("--note", default="", help="what else is to be known of this run, such as other work beside it")
     given = parser.parse_args()
-    figures = measure_all(given.profile or PROFILES_MEASURED, given.load or tuple(LOADS), given.seconds)
+    settings = [
+        (profile, priority)
+        for profile, priority in SETTINGS
+        if profile in (given.profile or (profile,)) and priority in (given.priority or (priority,))
+    ]
+    figures = measure_all(settings, given.load or tuple(LOADS), given.seconds)
     print(f"written: {save('jitter', figures, given.note)}")
 
 
-def measure_all(profiles: Sequence[str], loads: Sequence[str], seconds: float) -> list[dict[str, Any]]:
-    """Each profile; those that are not measured now keep their figures of before."""
-    measured = {profile: asyncio.run(measure(profile, loads, seconds)) for profile in profiles}
-    before = {one["profile"]: one for one in results().get("jitter", {"figures": []})["figures"]}
+def measure_all(settings: Sequence[tuple[str, str]], loads: Sequence[str], seconds: float) -> list[dict[str, Any]]:
+    """Each of these; those that are not measured now keep their figures of before."""
+    measured = {one: asyncio.run(measure(*one, loads, seconds)) for one in settings}
+    before = {(one["profile"], one["priority"]): one for one in results().get("jitter", {"figures": []})["figures"]}
     both = before | measured
-    return [both[profile] for profile in PROFILES_MEASURED if profile in both]
+    return [both[one] for one in SETTINGS if one in both]
 
 
 if __name__ == "__main__":

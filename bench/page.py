@@ -1,4 +1,4 @@
-"""docs/measured.md, docs/measured-scale.md and the table of the README, written from the figures in bench/results/.
+"""docs/measured*.md and the table of the README, written from the figures in bench/results/.
 
 python bench/page.py
 """
@@ -11,9 +11,12 @@ import brokers
 import campaign
 import cost
 import cuts
+import jitter
 import many
+import proxy
+import steady
 import timelines
-from figures import PAGE, README, SCALE_PAGE, pair, results
+from figures import PAGE, README, SCALE_PAGE, STEADY_PAGE, pair, results
 from lab_run import PIECES
 
 Section = Callable[[Any], list[str]]
@@ -110,7 +113,8 @@ PAGES: dict[Path, tuple[str, tuple[str, ...], dict[str, Section]]] = {
         (
             "Written by `make bench` (bench/run.py) from the files in bench/results/. Times in milliseconds, as median",
             "and maximum. All members share one machine and one disk; real networks add their round trips. What it",
-            "costs, how that grows, and how fast the simulator is: [cost and scale](measured-scale.md).",
+            "costs, how that grows, and how fast the simulator is: [cost and scale](measured-scale.md). What clients",
+            "pay while nothing happens, and heartbeats under load: [steady state](measured-steady.md).",
         ),
         {
             "takeover": takeover_lines,
@@ -130,6 +134,18 @@ PAGES: dict[Path, tuple[str, tuple[str, ...], dict[str, Section]]] = {
             "cost": cost.lines,
             "simulator": simulator_lines,
             "campaign": campaign.lines,
+        },
+    ),
+    STEADY_PAGE: (
+        "Measured: steady state",
+        (
+            "Written by `make bench` (bench/run.py), like [the rest](measured.md). Members, clients and loads share",
+            "one machine of two cores. What is done for heartbeats under load: [jitter](jitter.md).",
+        ),
+        {
+            "steady": steady.lines,
+            "proxy": proxy.lines,
+            "jitter": jitter.lines,
         },
     ),
 }

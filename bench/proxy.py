@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from figures import save
+from figures import prose, save
 
 from standfast.endpoints.follow import Source
 from standfast.endpoints.health import HealthBoard, Service, Snapshot
@@ -205,9 +205,11 @@ def lines(figures: dict[str, Any]) -> list[str]:
         f"| round trip, microseconds, median / 99 % | {trips} |",
         f"| one stream, MB/s | {rates} |",
         "",
-        f"A waiting client has its first byte {figures['move_ms'][0]} ms after the owner's word, as a median;",
-        f"{figures['move_ms'][1]} ms at most. The health URLs answer {figures['probes_per_s']:,} probes a second on",
-        "one connection.",
+        *prose(
+            f"""A waiting client has its first byte {figures["move_ms"][0]} ms after the owner's word, as a median, and
+            {figures["move_ms"][1]} ms at most. The health URLs answer {figures["probes_per_s"]:,} probes a second on
+            one connection."""
+        ),
     ]
 
 

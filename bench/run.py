@@ -15,11 +15,14 @@ from typing import Any
 import brokers
 import cost
 import cuts
+import jitter
 import many
+import proxy
 import steadiness
+import steady
 import takeover
-from figures import PAGE, SCALE_PAGE, save
-from page import write
+from figures import save
+from page import PAGES, write
 
 PROFILES = ("lan", "fast", "normal")
 SIM_PROFILES = ("lan", "fast", "normal", "cautious")
@@ -65,12 +68,30 @@ def measure_cuts(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
     return cuts.measure()
 
 
+def measure_steady(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
+    """What clients pay while nothing happens."""
+    return asyncio.run(steady.measure_all(tuple(steady.AMOUNTS), steady.ROUNDS, steady.BYTES))
+
+
+def measure_proxy(_rounds: int, _minutes: float) -> dict[str, Any]:
+    """The proxy by itself."""
+    return proxy.measure()
+
+
+def measure_jitter(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
+    """Heartbeats under load."""
+    return jitter.measure_all(jitter.SETTINGS, tuple(jitter.LOADS), jitter.SECONDS)
+
+
 MEASURES = {
     "takeover": measure_takeover,
     "brokers": measure_brokers,
     "many": measure_many,
     "cuts": measure_cuts,
     "cost": measure_cost,
+    "steady": measure_steady,
+    "proxy": measure_proxy,
+    "jitter": measure_jitter,
     "steadiness": measure_steadiness,
     "simulator": measure_simulator,
 }
@@ -87,7 +108,7 @@ def main() -> None:
         print(f"measuring: {part}", flush=True)
         save(part, MEASURES[part](given.rounds, given.minutes))
     write()
-    print(f"written: {PAGE}, {SCALE_PAGE}")
+    print(f"written: {', '.join(map(str, PAGES))}")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,15 @@ def known_member(cluster: Cluster, name: str) -> str:
 @click.option(
     "--log-format", type=click.Choice(["console", "json"]), default="console", show_default=True, help="Of the log."
 )
+@click.option(
+    "--priority",
+    type=click.Choice(["realtime", "ordinary"]),
+    default="realtime",
+    show_default=True,
+    envvar="STANDFAST_PRIORITY",
+    show_envvar=True,
+    help="Of the daemon, where the kernel allows it; the warden's is always realtime.",
+)
 def run(
     *,
     file: Path,
@@ -76,6 +85,7 @@ def run(
     run_dir: Path,
     group: str | None,
     log_format: str,
+    priority: str,
 ) -> None:
     """Run a member in the foreground, until SIGTERM or SIGINT: it then hands its queue managers over and ends.
 
@@ -84,6 +94,7 @@ def run(
     cluster = load(file)
     name = known_member(cluster, name or own_member(file))
     from standfast.member.daemon import main as serve  # noqa: PLC0415 - the whole daemon, which only this command needs
+    from standfast.member.urgency import Priority  # noqa: PLC0415 - likewise
 
     serve(
         cluster=cluster,
@@ -93,4 +104,5 @@ def run(
         run_dir=run_dir,
         group=group,
         log_format=log_format,
+        priority=Priority(priority),
     )

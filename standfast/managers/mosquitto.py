@@ -181,6 +181,8 @@ def _config(place: Place, credentials: Credentials | None) -> str:
         "autosave_on_changes true",
         f"autosave_interval {options.autosave_changes}",
         f"max_queued_messages {options.max_queued_messages}",
+        # Else, with several messages in flight, answers wait for the client's kernel: a seventh of the rate, measured.
+        "set_tcp_nodelay true",
         "log_dest stdout",
         "log_type error",
         "log_type warning",

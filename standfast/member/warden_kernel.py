@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import mmap
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -129,18 +130,28 @@ def harden() -> Privileges:
         _OOM_SCORE.write_text(_OOM_NEVER)
     except OSError:
         oom_exempt = False
-    return Privileges(memory_locked=locked, priority=_raise_priority(), oom_exempt=oom_exempt)
+    # The daemon's own limit is inherited, and would end a warden that has much to do.
+    hard = resource.getrlimit(resource.RLIMIT_RTTIME)[1]
+    resource.setrlimit(resource.RLIMIT_RTTIME, (hard, hard))
+    return Privileges(memory_locked=locked, priority=raise_priority(_REALTIME_PRIORITY), oom_exempt=oom_exempt)
 
 
-def _raise_priority() -> str:
+def raise_priority(realtime: int) -> str:
+    """Of this thread, as far as the kernel allows: see `Privileges.priority`. What it starts is ordinary again."""
     with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_REALTIME_PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(realtime))
         return "realtime"
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param(0))
         os.setpriority(os.PRIO_PROCESS, 0, -20)
         return "raised"
     return "ordinary"
+
+
+def lower_priority(niceness: int) -> None:
+    """Of this thread: ordinary, as nice as it was."""
+    os.sched_setscheduler(0, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param(0))
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 def soften() -> None:
