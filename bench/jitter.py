@@ -234,7 +234,7 @@ def row(profile: str, priority: str, load: str, one: dict[str, Any]) -> str:
     alarms = ", ".join(f"{kind} {count}" for kind, count in one["alarms"].items()) or "none"
     return (
         f"| {profile}, {priority} | {load} | {gaps['n']:,} | {gaps['median']} / {gaps['p99']} / {gaps['max']} | "
-        f"{one['late']} | {answers['median']} / {answers['max']} | {one['least_left_ms']} | {alarms} |"
+        f"{one['late']} | {answers['median']} / {answers['max']} | {max(one['least_left_ms'], 0)} | {alarms} |"
     )
 
 
@@ -255,19 +255,29 @@ def lines(figures: list[dict[str, Any]]) -> list[str]:
         *(f"- {name}: {words}" for name, (_, words) in LOADS.items()),
         "",
     ]
-    timings = {one["profile"]: one for one in figures}
     found += [
-        f"- `{profile}`: interval {one['interval_ms']} ms, lease {one['term_ms']} ms, budget of the stop "
-        f"{one['stop_ms']} ms; {one['seconds']:g} s for each load"
-        for profile, one in timings.items()
-    ]
-    found += [
+        "| profile, priority | interval | lease | budget of the stop | least left | under | room |",
+        "|---|---:|---:|---:|---:|---|---:|",
+        *map(headroom, figures),
+        "",
+        f"In milliseconds, {figures[0]['seconds']:g} s for each load. `room`: by so much it could have been worse.",
         "",
         "| profile, priority | load | n | gap | late | answered | left | alarms |",
         "|---|---|---:|---:|---:|---:|---:|---|",
     ]
     rows = [(one["profile"], one["priority"], *load) for one in figures for load in one["loads"].items()]
     return found + [row(*one) for one in rows]
+
+
+def headroom(one: dict[str, Any]) -> str:
+    """A line of the table: the worst load of a profile and priority, and what it left beyond the budget of the stop."""
+    load, worst = min(one["loads"].items(), key=lambda item: item[1]["least_left_ms"])
+    left = worst["least_left_ms"]
+    room = f"{left - one['stop_ms']:.0f}" if left > one["stop_ms"] else "none: it stopped"
+    return (
+        f"| {one['profile']}, {one['priority']} | {one['interval_ms']} | {one['term_ms']} | {one['stop_ms']} | "
+        f"{max(left, 0):.0f} | {load} | {room} |"
+    )
 
 
 def main() -> None:

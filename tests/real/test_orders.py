@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import urllib.error
@@ -24,6 +25,21 @@ from tests.real.running import QM, Running, lasting, proxy, standfast, started
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     yield from lasting(started(tmp_path_factory.mktemp("orders")))
+
+
+# ---------------------------------------------------------------- priority
+
+
+async def test_daemon_and_warden_go_before_others_where_the_kernel_allows_it_and_nothing_that_they_started_does(
+    cluster: Running,
+) -> None:
+    def policy(pid: int | None) -> int:
+        assert pid is not None
+        return os.sched_getscheduler(pid) & ~os.SCHED_RESET_ON_FORK
+
+    owner = await cluster.owner()
+    assert policy(cluster.lab.nodes[owner].pid) == policy(cluster.warden(owner).pid)
+    assert {policy(cluster.etcd(owner)), policy(cluster.process(owner))} == {os.SCHED_OTHER}
 
 
 # ---------------------------------------------------------------- freeze
