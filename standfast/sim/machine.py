@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from standfast.model.messages import Ack, Heartbeat, Hop, Refusal
+from standfast.model.timing import NS_PER_MS
 from standfast.quorum import signals as sig
 from standfast.quorum.core import Core, Identity
 from standfast.sim.clock import Clock
@@ -65,6 +66,22 @@ class Machine:
         """Of its state directory."""
         return f"{self.id}/{self.disk}"
 
+    def state(self) -> str:
+        """What it knows and runs now, in a line."""
+        if self.daemon is None:
+            return f"{self.id}: no daemon, machine {'on' if self.powered else 'off'}"
+        core, now_ns = self.daemon.core, self.clock.local(self._world.now_ns)
+        runs = ", ".join(f"{qm} {run.state} under {run.epoch}" for qm, run in core.keeper.runs.items())
+        words = [
+            f"incarnation {core.membership.incarnation}",
+            f"lease {(core.lease.end_ns - now_ns) // NS_PER_MS} ms",
+            f"revision {core.view.revision}",
+            *(["paused"] if self.daemon.paused else []),
+            *(["able"] if core.able else []),
+            f"runs {runs or 'nothing'}",
+        ]
+        return f"{self.id}: " + ", ".join(words)
+
     # ------------------------------------------------------------ power and life
 
     def power_on(self) -> None:
@@ -89,14 +106,15 @@ class Machine:
 
     def power_off(self, lose_disk: bool = False) -> None:
         """The machine dies at once, with everything on it; it may come back with an empty disk."""
-        self.disk += lose_disk
+        was, self.disk = self.identity, self.disk + lose_disk
         if lose_disk:
             self.memory.lose()
         if self.powered:
             self._world.say(self.id, "machine dies")
             self.kill_daemon()
             self.powered = False
-            self._around.storages.died(self.name, [*self.warden.processes])
+            ran = {qm: self.id if process.overridden else "" for qm, process in self.warden.processes.items()}
+            self._around.storages.died(self.name, was, ran)
             self.warden.vanish()
             self.past.append(self.warden)
             self._around.store.up.discard(self.id)

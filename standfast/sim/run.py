@@ -73,7 +73,12 @@ class Stage:
         self.replicas = Replicas(world, self.cluster, self.network, self.machines, self.promises) if copies else None
         around.watcher = self.replicas or self.promises
         around.answered = self._answered
-        around.storages.fencers, around.storages.switch_off = draws.fencers, self.faults.switch_off
+        storages = around.storages
+        storages.fencers, storages.switch_off, storages.joined = (
+            draws.fencers,
+            self.faults.switch_off,
+            self.store.identity,
+        )
         self.store.aim = aims.committed
         self.answers: dict[int, sig.Verdict] = {}
 
@@ -116,23 +121,7 @@ class Stage:
         yield f"cut: {' '.join(f'{a}>{b}' for a, b in sorted(self.network.cut)) or 'nothing'}"
         yield f"filtered: {' '.join(f'{a}>{b}' for a, b in sorted(self.network.filtered)) or 'nothing'}"
         for machine in self.machines:
-            yield self._state(machine)
-
-    def _state(self, machine: Machine) -> str:
-        if machine.daemon is None:
-            return f"{machine.id}: no daemon, machine {'on' if machine.powered else 'off'}"
-        core, now_ns = machine.daemon.core, machine.clock.local(self.world.now_ns)
-        left_ms = (core.lease.end_ns - now_ns) // NS_PER_MS
-        runs = ", ".join(f"{qm} {run.state} under {run.epoch}" for qm, run in core.keeper.runs.items())
-        words = [
-            f"incarnation {core.membership.incarnation}",
-            f"lease {left_ms} ms",
-            f"revision {core.view.revision}",
-            *(["paused"] if machine.daemon.paused else []),
-            *(["able"] if core.able else []),
-            f"runs {runs or 'nothing'}",
-        ]
-        return f"{machine.id}: " + ", ".join(words)
+            yield machine.state()
 
     # ------------------------------------------------------------ progress
 
@@ -253,9 +242,13 @@ class Stage:
                 yield f"{machine.id} goes by revision {rules.revision}, lives by {rules.lived}"
 
     def _failback_ns(self) -> int:
-        """How long until whatever moves back by itself has done so: cleared, eligible for long enough, moved."""
+        """How long until what moves back by itself has done so: joined, cleared, eligible for long enough, moved."""
         waits_s = [spec.failback_after_s for spec in self.cluster.queue_managers if spec.failback is not Failback.NEVER]
-        return int((max(waits_s, default=0) + self.cluster.policy.quarantine_clear_s + PROGRESS_S) * NS_PER_S)
+        held_ns = (
+            max((m.daemon.core.held_ns for m in self.machines if m.daemon is not None), default=0) if waits_s else 0
+        )
+        wait_s = max(waits_s, default=0) + self.cluster.policy.quarantine_clear_s + PROGRESS_S
+        return int(wait_s * NS_PER_S) + held_ns
 
     def _owners(self) -> dict[str, str | None]:
         return {qm: kept.record.owner for qm, kept in self.store.view.assignments.items()}

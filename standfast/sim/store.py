@@ -96,6 +96,11 @@ class Store:
         """How many of its servers are a majority."""
         return len(self.servers) // 2 + 1
 
+    def identity(self, member: str) -> str:
+        """Which machine has joined as that member; empty for none."""
+        kept = self.view.members.get(member)
+        return kept.record.identity if kept is not None else ""
+
     def begin(self, machine: str) -> None:
         """The store process of a machine runs; a majority must take it in before it counts."""
         self.up.add(machine)

@@ -167,7 +167,7 @@ class Warden:
             world.say(self.machine, f"warden refuses {process.qm}: {refusal}")
             self._tell(LaunchRefused(process.qm, process.epoch, refusal))
             return
-        self._storages.claim(process.qm, process.member, overridden=process.overridden)
+        self._storages.claim(process.qm, process.member, overridden=process.overridden, unseen=process.unseen)
         self.processes[process.qm] = process
         world.say(self.machine, f"{process.qm} begins under epoch {process.epoch}")
         self._watcher.began(process, self)

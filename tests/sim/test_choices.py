@@ -1,12 +1,15 @@
 """What the simulator holds against a choice, and what it does not."""
 
+import contextlib
+
 import pytest
 
 from standfast.model.events import Event, EventKind
 from standfast.quorum.behind import HOP_LOST
 from standfast.sim.choices import hops_kept
 from standfast.sim.machine import Machine
-from standfast.sim.world import Broken
+from standfast.sim.storages import Fencers, Storages
+from standfast.sim.world import Broken, World
 from tests.quorum.play import Play
 
 MOVE = Event(kind=EventKind.QM_MOVING, subject="q0", fields={"owner": "a", "to": "b", "reason": HOP_LOST})
@@ -32,3 +35,16 @@ def test_the_hop_of_a_machine_whose_place_was_taken_is_not_that_of_the_member():
     play.die("b").namesake("b").wait(5)
     assert play.store.view.members["b"].record.identity == play.machine("b'").identity
     hops_kept(MOVE, play.store.view, [*machines, play.machine("b'")])
+
+
+@pytest.mark.parametrize(("overridden", "joined", "kept"), [("", "a/0", False), ("a", "a/0", True), ("", "a'/0", True)])
+def test_whose_machine_need_not_be_fenced_though_it_holds_the_storage(overridden: str, joined: str, kept: bool):
+    """Found by the campaign: who ran it by an override that nobody could know of; and who was replaced since.
+
+    Two that ran would have been told apart as the case that no override covers; one that runs after a death was not.
+    """
+    storages = Storages(World(0, tell=False))
+    storages.fencers, storages.joined = Fencers(sticks=1.0, tells=False), lambda _: joined
+    storages.died("a", "a/0", {"q0": overridden})
+    with contextlib.nullcontext() if kept else pytest.raises(Broken):
+        storages.claim("q0", "b", overridden=False, unseen=frozenset("a"))
