@@ -23,6 +23,8 @@ MOST_DOUBTS = 4
 """For each member; after its third loss it counts as flapping, and may be quiet for a while by chance."""
 MOST_TOLD = 5
 """Of one link at one of its ends: two losses, two healings, and that it flaps."""
+IN_STEP = 0.05
+"""Shares of the period by which the interval of heartbeats may miss it and still be in step with it for long."""
 LINK_EVENTS = (EventKind.LINK_LOST, EventKind.LINK_HEALED, EventKind.LINK_FLAPPING)
 
 
@@ -33,6 +35,12 @@ class Shape(StrEnum):
     ONE_WAY = "one way"  # of one link, or all from or to one member
     MEMBER = "member"  # all links of one
     SPLIT = "split"
+
+
+def in_step(interval_ns: int, period_ns: int) -> bool:
+    """Whether each of many heartbeats in a row may fall into the cut, however short that is."""
+    times = round(interval_ns / period_ns)
+    return times > 0 and abs(interval_ns - times * period_ns) < IN_STEP * period_ns
 
 
 class Flicker:
@@ -71,6 +79,9 @@ class Flicker:
         timing = self._cluster.timing
         self._short = cut_ns < term_ns and period_ns - cut_ns > 2 * timing.interval_ns
         self._brief = cut_ns < (timing.in_doubt_ns + 3 * term_ns) // 4 - 2 * timing.interval_ns
+        if in_step(timing.interval_ns, period_ns):
+            world.coverage["flicker: in step with heartbeats"] += 1
+            self._brief = False
         self._again(self._pairs(shape), cut_ns, period_ns)
 
     def _again(self, pairs: set[tuple[str, str]], cut_ns: int, period_ns: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 from standfast.model.events import Event, EventKind
 from standfast.quorum.behind import HOP_LOST
 from standfast.sim.choices import hops_kept
+from standfast.sim.flicker import in_step
 from standfast.sim.machine import Machine
 from standfast.sim.storages import Fencers, Storages
 from standfast.sim.world import Broken, World
@@ -48,3 +49,13 @@ def test_whose_machine_need_not_be_fenced_though_it_holds_the_storage(overridden
     storages.died("a", "a/0", {"q0": overridden})
     with contextlib.nullcontext() if kept else pytest.raises(Broken):
         storages.claim("q0", "b", overridden=False, unseen=frozenset("a"))
+
+
+@pytest.mark.parametrize(
+    ("interval_ms", "period_ms", "so"), [(1000, 1000, True), (1000, 510, True), (250, 1000, False)]
+)
+def test_a_cut_in_step_with_the_heartbeats_silences_for_longer_than_it_lasts(
+    interval_ms: int, period_ms: int, so: bool
+):
+    """Found by the campaign: cut for a fifth of each second, each heartbeat of a second fell into it."""
+    assert in_step(interval_ms, period_ms) is so
