@@ -206,9 +206,10 @@ class Runtime:
         core, address = self.core, self._home.clients
         services = {}
         for qm, kept in core.view.assignments.items():
-            services[qm] = Service(
-                ready=False, epoch=kept.record.epoch, address=address, port=core.view.specs[qm].record.port
-            )
+            shown, epoch, port = self._services.get(qm), kept.record.epoch, core.view.specs[qm].record.port
+            if shown is None or shown.ready or shown.draining or shown.epoch != epoch or shown.port != port:
+                shown = Service(ready=False, epoch=epoch, address=address, port=port)
+            services[qm] = shown
         for qm, run in core.keeper.runs.items():
             known = services.get(qm)
             if core.ordered.binding or (known is not None and known.epoch == run.epoch):

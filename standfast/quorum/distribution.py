@@ -24,10 +24,15 @@ Move = tuple[Kept[Assignment], Kept[MemberRecord], tuple[Guard, ...]]
 class Distribution:
     """By one member, as long as it is the coordinator."""
 
-    __slots__ = ("_overrides",)
+    __slots__ = ("_asked", "_loads", "_overrides", "_steps")
 
     def __init__(self, overrides: Overrides) -> None:
         self._overrides = overrides
+        self._asked: tuple[object, ...] = ()
+        """What the steps that were found last follow from."""
+        self._steps: tuple[Transact, ...] = ()
+        self._loads: dict[str, int] = {}
+        """What each candidate would own after them."""
 
     def inheritance(self, view: View, leaver: str, candidates: dict[str, Candidate]) -> Iterator[Move]:
         """Who gets what of a member that is being evicted, as much as goes into one transaction."""
@@ -51,8 +56,24 @@ class Distribution:
             ties.put(spec.name, chosen.name)
             yield self._overrides.raised(held), view.members[chosen.name], beside
 
-    def steps(self, view: View, candidates: dict[str, Candidate]) -> Iterator[Transact]:
-        """Every transaction that is due for queue managers without a living owner, and for what groups there are."""
+    def steps(self, view: View, candidates: dict[str, Candidate]) -> tuple[Transact, ...]:
+        """Every transaction that is due for queue managers without a living owner, and for what groups there are.
+
+        Asked at every step, of which many come while a thousand of them are being given away: the same steps are not
+        worked out again while all that they follow from is the same.
+        """
+        known = (c.known for c in candidates.values())
+        asked = (view.assignments, view.specs, view.members, view.settings, self._overrides.words, *known)
+        if len(asked) == len(self._asked) and all(map(_same, asked, self._asked)):
+            for name, load in self._loads.items():
+                candidates[name].load = load
+            return self._steps
+        self._steps = tuple(self._worked_out(view, candidates))
+        self._loads = {name: candidate.load for name, candidate in candidates.items()}
+        self._asked = asked
+        return self._steps
+
+    def _worked_out(self, view: View, candidates: dict[str, Candidate]) -> Iterator[Transact]:
         ties = Ties(view)
         given: dict[str, list[Transaction]] = {}
         waiting: dict[str, Untied] = {}
@@ -89,6 +110,11 @@ class Distribution:
             unproven=suspect(a, view),
             beside=ties.guards(a.qm, chosen.name),
         )
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether they are one object, as the tables of a view stay, or small and equal."""
+    return one is other or (isinstance(one, tuple) and one == other)
 
 
 def all_failed(failed_on: tuple[str, ...], candidates: dict[str, Candidate]) -> bool:

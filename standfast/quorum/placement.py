@@ -42,6 +42,11 @@ class Candidate:
         return assignment.qm not in self.unfit and self.name not in assignment.outdated
 
     @property
+    def known(self) -> tuple[object, ...]:
+        """All that is known of it, for comparison."""
+        return self.name, self.unfit, self.quarantined, self.told, self.hop, self.load
+
+    @property
     def sound(self) -> bool:
         """Whether nothing speaks against it, so that something may even be moved there without need."""
         return not self.quarantined and not self.told and self.reached
@@ -97,6 +102,9 @@ RUNGS: dict[Rung, Callable[[_Question], int | str]] = {
     Rung.NAME: lambda q: q.candidate.name,
 }
 """The smaller answer wins."""
+_OF_GROUPS = frozenset({Rung.GROUP, Rung.APART, Rung.TOGETHER})
+_UNTIED = [ask for rung, ask in RUNGS.items() if rung not in _OF_GROUPS]
+"""What is left of the comparison where there are no groups: of the others' answers none differs then."""
 
 
 def candidates(
@@ -150,7 +158,9 @@ def place(spec: QueueManagerSpec, among: Mapping[str, Candidate], ties: Ties, wi
         return found[0] if found else None
     preferred = {name: i for i, name in enumerate(spec.preferred)}
     others = among if not without else {c.name: c for c in among.values() if c.name != without}
-    return min(found, key=lambda c: [rung(_Question(spec.name, c, preferred, others, ties)) for rung in RUNGS.values()])
+    asked = RUNGS.values() if ties else _UNTIED
+    questions = [_Question(spec.name, c, preferred, others, ties) for c in found]
+    return min(questions, key=lambda q: [rung(q) for rung in asked]).candidate
 
 
 def place_whole(
