@@ -3,7 +3,8 @@
 Storage is probed by a disposable child only. Guarantees: a queue manager whose storage, program or options can not be
 used here, whose port is taken, for which there is too little memory or room, or whose version may not follow that of
 its last owner, is never placed here, from the first moment on: until the first look is done this member is unfit for
-all. So it is while `hindrance` gives a reason, such as a required watchdog that is missing.
+all. So it is while `hindrance` gives a reason, such as a required watchdog that is missing, and while it could not run
+so many that a heartbeat can not name them: a datagram that is too long for the kernel would make it silent.
 """
 
 import asyncio
@@ -37,6 +38,8 @@ AT_ONCE = 4
 """Queue managers that are looked at side by side: one whose program or storage is slow delays no other for long."""
 EXAMINE_EVERY_S = 60.0
 """How long an examination counts that found nothing in the way: it runs programs, which cost more than a probe."""
+MOST_NAMED_BYTES = 16_384
+"""What the names of queue managers that this member could not run may take of a heartbeat, which is one datagram."""
 UNKNOWN = "unknown"
 """What a driver says of a version that it can not know."""
 
@@ -94,7 +97,7 @@ class Fitness:
                 self._stirred.clear()
                 began_s = time.process_time()
                 unfit = await self._round(prober)
-                if self._hindrance():
+                if self._hindrance() or sum(map(len, unfit)) > MOST_NAMED_BYTES:
                     unfit = (ALL,)
                 if unfit != self._unfit:
                     self._unfit = unfit

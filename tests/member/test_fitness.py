@@ -8,7 +8,7 @@ import pytest
 from standfast.member.fitness import AT_ONCE, Fitness
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
 from standfast.model.events import Event, EventKind
-from standfast.model.view import View
+from standfast.model.view import Kept, View
 from standfast.ports import Place, Remark
 from standfast.quorum import signals as sig
 from standfast.quorum.placement import ALL
@@ -158,5 +158,35 @@ async def test_many_are_looked_at_side_by_side_and_not_all_at_once(tmp_path: Pat
     slow.over.set()
     await until(lambda: given[-1] == sig.FitnessChanged(()))
     assert slow.most == AT_ONCE
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+
+
+async def test_who_could_not_run_more_than_a_heartbeat_can_name_says_that_it_could_run_none(tmp_path: Path):
+    """Names of thousands made the datagram too long for the kernel, and the member silent: it was evicted."""
+    specs = tuple(
+        QueueManagerSpec(
+            name=f"{n:0>64}", kind="nats", port=1, storage=StorageSpec(path=str(tmp_path / "not" / "there"))
+        )
+        for n in range(1000)
+    )
+    members = (MemberSpec(name="a", role=Role.DATA, addresses=("127.0.0.1",)),)
+    given: asyncio.Queue[sig.Input] = asyncio.Queue()
+    fitness = Fitness(
+        Cluster(name="c", id="1", members=members),
+        lambda spec: Place(name=spec.name, data_dir=tmp_path, run_dir=tmp_path, address="127.0.0.1", port=1),
+        lambda: View(specs={spec.name: Kept(spec, 1) for spec in now}, settings=Kept(None, 1)),  # type: ignore[type-var]
+        given.put_nowait,
+        Notices(),  # type: ignore[arg-type]
+        hindrance=lambda: "",
+    )
+    now = specs[:2]
+    looking = asyncio.create_task(fitness.run())
+    async with asyncio.timeout(20):
+        assert await given.get() == sig.FitnessChanged((ALL,))
+        assert await given.get() == sig.FitnessChanged(tuple(spec.name for spec in now))
+        now = specs
+        fitness.look_again()
+        assert await given.get() == sig.FitnessChanged((ALL,))
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)
