@@ -21,15 +21,13 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
-import aiohttp
-import msgspec
-
 from standfast.errors import StoreUnavailable, StoreWentBack
 from standfast.model.records import Guard
 from standfast.ports import Changes, KeyChange, KeyValue
 from standfast.stores import etcd_wire as wire
 from standfast.stores.etcd_errors import Failed, Verdict, store_error
 from standfast.stores.etcd_http import Gateway, NoneAnswered, Patience, first_good
+from standfast.stores.etcd_watch import Watch
 
 DELETES_PER_TXN = 100
 """Below etcd's default of 128 operations in a transaction."""
@@ -37,9 +35,7 @@ SNAPSHOT_PAGE = 2_000
 """Keys of a snapshot that are read at once: under a megabyte, so that one page takes far less than try_s."""
 
 _RANGE, _TXN = wire.decoder(wire.RangeAnswer), wire.decoder(wire.TxnAnswer)
-_WATCH, _STATUS = wire.decoder(wire.WatchLine), wire.decoder(wire.StatusAnswer)
-_WATCHED_BYTES = 65_536
-"""A message of a watch that is longer than this tells of changes; its end need not be waited for."""
+_STATUS = wire.decoder(wire.StatusAnswer)
 
 
 class Etcd(KeyValue):
@@ -69,6 +65,7 @@ class Etcd(KeyValue):
         self._keys = wire.Keys(cluster)
         self._patience = patience or Patience()
         self._gateway = Gateway(endpoints, tls=tls, username=username, password=password, patience=self._patience)
+        self._watch = Watch(self._gateway, self._keys.root, self._patience, self._admit_cluster)
         self._etcd_cluster = etcd_cluster
         self._highest = 0
 
@@ -143,24 +140,11 @@ class Etcd(KeyValue):
 
         Raises StoreUnavailable or StoreFatal when no endpoint lets us watch. Carries no authority.
         """
-        until = asyncio.get_running_loop().time() + self._patience.watch_s
-        failures: list[Failed] = []
-        for endpoint in self._gateway.order():
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._watch(endpoint, after, until)
-            except TimeoutError:
-                return
-            except Failed as failed:
-                failures.append(failed)
-                # A watch says only in words that its token is refused.
-                self._gateway.forget_token()
-            else:
-                return
-        raise store_error("watching", failures)
+        await self._watch.wake(after)
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._watch.close()
         await self._gateway.close()
 
     # ------------------------------------------------------------ preflight
@@ -261,45 +245,6 @@ class Etcd(KeyValue):
         await asyncio.sleep(pause_s)
         return True
 
-    # ------------------------------------------------------------ watching
-
-    async def _watch(self, endpoint: str, after: int, until: float) -> None:
-        """Return when the endpoint tells of a change; raises Failed when its watch can not be had or ends."""
-        request = wire.watch_request(self._keys.root, after)
-        async with self._gateway.stream(endpoint, wire.WATCH, request, until=until) as content:
-            try:
-                async with asyncio.timeout(self._patience.try_s):
-                    first = await content.readline()
-            except TimeoutError as error:
-                raise Failed(endpoint, Verdict.ELSEWHERE, "the watch was not confirmed in time") from error
-            self._judge_watch(endpoint, first)
-            told = b""
-            while not told.endswith(b"\n") and len(told) <= _WATCHED_BYTES:
-                told += await _more(endpoint, content)
-            if len(told) <= _WATCHED_BYTES:
-                self._judge_watch(endpoint, told.partition(b"\n")[0])
-
-    def _judge_watch(self, endpoint: str, line: bytes) -> None:
-        """Raise Failed unless the line confirms the watch or tells of changes."""
-        try:
-            told = _WATCH.decode(line)
-        except msgspec.MsgspecError as error:
-            raise Failed(endpoint, Verdict.ELSEWHERE, f"the watch says what etcd would not: {error}") from error
-        if told.result is None:
-            why = told.error.message if told.error else "nothing"
-            raise Failed(endpoint, Verdict.ELSEWHERE, f"the watch was refused: {why}")
-        self._admit_cluster(endpoint, told.result.header)
-        # Compacted means: more has changed than etcd remembers.
-        if told.result.canceled and not told.result.compact_revision:
-            raise Failed(endpoint, Verdict.ELSEWHERE, f"the watch was ended: {told.result.cancel_reason}")
-
     def _oldest_first(self, answer: wire.RangeAnswer) -> list[KeyChange]:
         """In order of change; keys changed by the same transaction by name (etcd leaves their order open)."""
         return sorted(map(self._keys.change, answer.kvs), key=lambda change: (change.revision, change.key))
-
-
-async def _more(endpoint: str, content: aiohttp.StreamReader) -> bytes:
-    data = await content.readany()
-    if not data:
-        raise Failed(endpoint, Verdict.ELSEWHERE, "the watch was cut")
-    return data

@@ -300,6 +300,38 @@ async def test_a_watch_that_breaks_goes_on_elsewhere(etcds: Etcds, middle: Middl
                 await waking
 
 
+async def test_one_watch_tells_of_change_after_change_also_behind_one_that_is_long(
+    etcds: Etcds, middle: Middleman
+) -> None:
+    """A stream for each change cost a handshake each, and nothing was heard in between."""
+    async with client([middle.endpoint]) as etcd:
+        revision = (await etcd.read(0)).revision
+        for size in (1, 300_000, 1, 1):
+            waking = asyncio.create_task(etcd.wake(revision))
+            done, _ = await asyncio.wait([waking], timeout=0.1)
+            assert not done
+            changed = await etcd.transact([], [("k", b"x" * size)])
+            async with asyncio.timeout(2):
+                await waking
+                await etcd.wake(revision)
+            assert changed is not None
+            revision = changed
+        assert middle.seen[WATCH] == 1
+
+
+async def test_a_watch_that_breaks_after_it_told_of_changes_goes_on_elsewhere(etcds: Etcds, middle: Middleman) -> None:
+    async with client([middle.endpoint, etcds.endpoint("b")]) as etcd:
+        revision = (await etcd.read(0)).revision
+        for fault in (None, Fault.CUT_LATER, Fault.CUT_LATER):
+            waking = asyncio.create_task(etcd.wake(revision))
+            changed = await etcd.transact([], [("k", b"1")])
+            async with asyncio.timeout(PATIENCE.try_s + 0.5):
+                await waking
+            assert changed is not None
+            revision = changed
+            middle.faults |= {WATCH: fault} if fault else {}
+
+
 async def test_a_silent_watch_returns_in_time(etcds: Etcds) -> None:
     async with client(etcds.endpoints, Patience(watch_s=0.3)) as etcd:
         started = time.monotonic()
