@@ -60,9 +60,9 @@ def whole_console() -> Console:
 
 def show(*lines: Cell) -> None:
     """Print lines that were made to fit; what is longer than the terminal all the same is left to it to wrap."""
-    out = console()
-    for line in lines:
-        out.print(line, soft_wrap=True)
+    if lines:
+        whole = Text("\n").join(Text(line) if isinstance(line, str) else line for line in lines)
+        console().print(whole, soft_wrap=True)
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int) -> list[Text]:

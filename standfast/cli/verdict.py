@@ -167,9 +167,10 @@ def remarks(report: StatusReport) -> Iterator[Remark]:
 
 def _of_groups(report: StatusReport, qm: QueueManagerReport) -> Iterator[Remark]:
     """How its groups are not held, while it is so: what was told may be over."""
+    if qm.untied is Untied.NONE:  # before all others are looked at, for each of perhaps thousands
+        return
     peers = [other for other in report.queue_managers if other.name != qm.name]
     found = {
-        Untied.NONE: [],
         Untied.APART: [o.name for o in peers if qm.apart and o.apart == qm.apart and qm.owner and o.owner == qm.owner],
         Untied.TOGETHER: [o.name for o in peers if qm.together and o.together == qm.together and o.owner != qm.owner],
         Untied.WAITS_APART: qm.rivals if qm.owner is None else [],
