@@ -2,7 +2,7 @@
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH):/usr/sbin
 
-.PHONY: demo test hunt test-cuts test-brokers test-clients test-alerts test-rabbit4 test-api deb test-deb test-aws test-vm bench-vm lint types bench lock clean
+.PHONY: demo test hunt test-cuts test-brokers test-clients test-alerts test-rabbit4 test-api deb test-deb test-aws test-vm bench-vm campaign lint types bench lock clean
 
 demo:
 	@scripts/setup.sh demo
@@ -81,6 +81,13 @@ bench-vm:
 	@scripts/setup.sh test
 	@scripts/setup.sh vm
 	$(BIN)/python -m tests.vm.measure --rounds 5
+
+# Thousands of simulated hours, on a compiled copy of the core: HOURS=2000, over two processes.
+HOURS ?= 2000
+campaign:
+	@scripts/setup.sh test
+	@scripts/setup.sh compiled
+	@$(BIN)/python bench/compiled.py bench/campaign.py --hours $(HOURS)
 
 lint:
 	$(BIN)/ruff check

@@ -1,6 +1,6 @@
 """How the cost of a member grows with members and queue managers: the real cores, on the simulator's virtual clock.
 
-    python bench/growth.py [--members 3 ...] [--queue-managers 1 ...] [--json FILE]
+    python bench/growth.py [--members 3 ...] [--queue-managers 1 ...] [--keep]
 
 A cluster is laid out as a snapshot in which everything runs, and played on (standfast/sim/what_if.py). Half of the
 members hold data, and one of them dies in the end. Measured at rest, for one interval and member: processor time of the
@@ -14,11 +14,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
 import msgspec
+from figures import renewed, save
 
 from standfast.links.frame import KEY_BYTES, Endpoint, Seal, encode
 from standfast.member.snapshot import Heard, Snapshot
@@ -35,11 +35,15 @@ from standfast.quorum.placement import Candidate
 from standfast.sim.prospect import Supposition
 from standfast.sim.what_if import Play
 
+PART, KEYS = "growth", ("members", "queue_managers")
 TIMING = PROFILES["normal"]
 MEMBERS = (3, 5, 7, 15, 31, 63, 99)
 QUEUE_MANAGERS = (1, 10, 100, 1_000, 10_000)
 FEW_MEMBERS, FEW_QUEUE_MANAGERS = 7, 10
-INTERVALS = 20
+INTERVALS, MOST_MESSAGES = 20, 40_000
+"""Of a cluster at rest, so many are measured, but fewer where members say so much to each other."""
+MOST_DEATHS = 1_000
+"""With more queue managers the death is not played: each of so many transactions is looked at by each member."""
 VICTIM = "m01"
 MS = 1_000.0
 NS_PER_MS = 1e6
@@ -103,6 +107,16 @@ def running(cluster: Cluster) -> Snapshot:
     )
 
 
+FOUND = (
+    "",
+    "What grows faster than the cluster: with the square of the members, the messages (all hear all) and the steps of",
+    "the coordinator (it judges each member by what all hear), one reason why a cluster has seven at most; with the",
+    "square of the queue managers, a takeover: each of its transactions is news to every member, which looks at all of",
+    "its own queue managers then. All else grows in proportion, and a heartbeat hardly at all: of queue managers it",
+    "names those only that its sender could not run.",
+)
+
+
 class Scene(Play):
     """A play that can be looked at while it goes on."""
 
@@ -128,9 +142,9 @@ class Watch:
         step = self._step
 
         def timed(core: Core, now_ns: int, given: sig.Input) -> list[sig.Effect]:
-            began = time.perf_counter()
+            began = time.process_time()
             effects = step(core, now_ns, given)
-            self.steps.append((core.me, type(given).__name__, time.perf_counter() - began))
+            self.steps.append((core.me, type(given).__name__, time.process_time() - began))
             self._note(core, effects)
             return effects
 
@@ -154,8 +168,8 @@ class Watch:
     def longest_ms(self) -> float:
         return MS * max(took for _, _, took in self.steps)
 
-    def total_ms(self, who: str = "") -> float:
-        return MS * sum(took for name, _, took in self.steps if who in ("", name))
+    def total_ms(self) -> float:
+        return MS * sum(took for _, _, took in self.steps)
 
 
 def frame_bytes(message: Any) -> int:
@@ -171,41 +185,48 @@ def measure(members: int, count: int) -> dict[str, Any]:
     snapshot = running(cluster)
     play = Scene(snapshot)
     assert not play.warm_up()
-    play.rest()
+    play.go_on(TIMING.term_ns)
+    intervals = max(2, min(INTERVALS, MOST_MESSAGES // members**2))
     gc.collect()
     began_s = time.process_time()
     with Watch() as watch:
-        play.go_on(INTERVALS * TIMING.interval_ns)
+        play.go_on(intervals * TIMING.interval_ns)
     took_s = time.process_time() - began_s
     coordinator = cluster.rank[0]
     woken = {
         role: median([MS * took for name, given, took in watch.steps if name == who and given == "Woke"])
         for role, who in (("coordinator", coordinator), ("owner", "m00"))
     }
-    with Watch() as death:
-        began_ns = play.now_ns
-        play.strike(Supposition(lose=(VICTIM,)))
-        while len(play.runs_on()) < count or play.now_ns == began_ns:
-            play.go_on(TIMING.interval_ns // 5)
     return {
         "members": members,
         "queue_managers": count,
         "at_rest": {
             "step_ms": {role: round(value, 3) for role, value in woken.items()},
-            "member_ms_per_interval": round(watch.total_ms() / INTERVALS / members, 3),
-            "datagrams_per_interval": round(watch.effects["datagrams"] / INTERVALS),
+            "member_ms_per_interval": round(watch.total_ms() / intervals / members, 3),
+            "datagrams_per_interval": round(watch.effects["datagrams"] / intervals),
             "heartbeat_bytes": watch.bytes,
-            "simulated_s_per_s": round(INTERVALS * TIMING.interval_ms / MS / took_s, 1),
+            "simulated_s_per_s": round(intervals * TIMING.interval_ms / MS / took_s, 1),
         },
         "view_kib": round(sum(len(msgspec.json.encode(r)) for _, r, _ in snapshot.view.records()) / KIB, 1),
         "placement_ms": round(placed_ms(cluster), 1),
-        "death": {
-            "over_ms": round((play.now_ns - began_ns) / NS_PER_MS),
-            "longest_step_ms": round(death.longest_ms(), 1),
-            "all_steps_ms": round(death.total_ms()),
-            "transactions": death.effects["Transact"],
-            "largest_transaction_kib": round(death.largest_transaction / KIB, 1),
-        },
+        "death": death(play, count) if count <= MOST_DEATHS else None,
+    }
+
+
+def death(play: Scene, count: int) -> dict[str, float]:
+    """The death of one data member, until everything runs again."""
+    began_ns, ran = play.now_ns, len(play.runs_on())
+    assert ran == count
+    with Watch() as watch:
+        play.strike(Supposition(lose=(VICTIM,)))
+        while len(play.runs_on()) < count or play.now_ns < began_ns + TIMING.term_ns:
+            play.go_on(TIMING.interval_ns // 5)
+    return {
+        "over_ms": round((play.now_ns - began_ns) / NS_PER_MS),
+        "longest_step_ms": round(watch.longest_ms(), 1),
+        "all_steps_ms": round(watch.total_ms()),
+        "transactions": watch.effects["Transact"],
+        "largest_transaction_kib": round(watch.largest_transaction / KIB, 1),
     }
 
 
@@ -217,9 +238,9 @@ def placed_ms(cluster: Cluster) -> float:
     times = []
     for _ in range(3):
         among = {m.name: Candidate(m.name, ()) for m in cluster.members if m.role is Role.DATA}
-        began = time.perf_counter()
+        began = time.process_time()
         list(Distribution(Overrides(cluster.members[0].name)).steps(view, among))
-        times.append(MS * (time.perf_counter() - began))
+        times.append(MS * (time.process_time() - began))
     return median(times)
 
 
@@ -229,20 +250,54 @@ def sizes() -> Iterator[tuple[int, int]]:
     yield from ((FEW_MEMBERS, count) for count in QUEUE_MANAGERS)
 
 
+def lines(figures: list[dict[str, Any]]) -> list[str]:
+    """The section of the page."""
+    found = [
+        "## How the core's cost grows",
+        "",
+        "The real cores on the simulator's virtual clock; profile `normal`, an interval of 250 ms, everything running.",
+        "A step: processor time of one decision of the coordinator; of an owner, in milliseconds; all steps: of",
+        "one member in one interval, answers to heartbeats included. Placement: one decision that gives away all of",
+        "them. Simulated: seconds of the whole cluster for one second of a core.",
+        "",
+        "| members | queue managers | step | all steps | datagrams | bytes | records, KiB | placing | simulated |",
+        "|---:|---:|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for one in figures:
+        rest, steps = one["at_rest"], one["at_rest"]["step_ms"]
+        found.append(
+            f"| {one['members']} | {one['queue_managers']:,} | {steps['coordinator']}; {steps['owner']} | "
+            f"{rest['member_ms_per_interval']} | {rest['datagrams_per_interval']:,} | {rest['heartbeat_bytes']} | "
+            f"{one['view_kib']:,} | {one['placement_ms']} | {rest['simulated_s_per_s']:,} |"
+        )
+    found += [
+        "",
+        "The death of one data member, the larger half of the members having data:",
+        "",
+        "| members | queue managers | transactions | largest, KiB | longest step, ms | all steps of all members, ms |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for one in figures:
+        if dead := one["death"]:
+            head = f"| {one['members']} | {one['queue_managers']:,} | {dead['transactions']} |"
+            cells = f"{dead['largest_transaction_kib']} | {dead['longest_step_ms']} | {dead['all_steps_ms']:,}"
+            found.append(f"{head} {cells} |")
+    return [*found, *FOUND]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, action="append")
     parser.add_argument("--queue-managers", type=int, action="append")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--keep", action="store_true", help="keep the figures for the page")
     given = parser.parse_args()
     chosen = [(m, q) for m in given.members or () for q in given.queue_managers or (FEW_QUEUE_MANAGERS,)]
-    found = []
     for members, count in chosen or sizes():
-        found.append(measure(members, count))
-        print(json.dumps(found[-1]), flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        found = measure(members, count)
+        print(json.dumps(found), flush=True)
+        if given.keep:
+            save(PART, renewed(PART, [found], KEYS))
 
 
 if __name__ == "__main__":

@@ -12,66 +12,24 @@ import argparse
 import asyncio
 import json
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from cost import cpu_s
 from ear import Ear, gaps_ms, opened
 from figures import save
+from fleet import LONGEST_S, all_run, answers, fleet
 from lab_run import spread
-from msgspec import structs
 
-from standfast.clusterfile.written import written
 from standfast.lab.lab import Lab
-from standfast.lab.plan import CLUSTER_FILE, RUN, SHARED, TRUST, plan
-from standfast.member.report import StatusReport
+from standfast.lab.plan import RUN, TRUST
 from standfast.member.warden_run_dir import RunDir
-from standfast.model.records import Phase
 from standfast.model.timing import PROFILES
 
 MS = 1000.0
-FIRST_PORT = 21_000
 LOOK_EVERY_S = 0.02
-LONGEST_S = 300.0
-PROGRAM = """
-import socket, sys
-with socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64) as server:
-    while True:
-        client, _ = server.accept()
-        with client:
-            client.sendall(b"here\\n")
-"""
-
-
-def lab_of(directory: Path, count: int, at_once: int | None, profile: str) -> Lab:
-    """A lab with so many queue managers that all prefer `a`."""
-    start = [sys.executable, "-I", "-S", "-c", PROGRAM, "{address}", "{port}"]
-    options = {"start": start, "foreground": True}
-    cluster = plan(directory, name="many", profile=profile, kind="command", queue_manager="q000", options=options)
-    first = structs.replace(cluster.queue_managers[0], preferred=("a", "b"))
-    specs = tuple(
-        structs.replace(
-            first,
-            name=f"q{n:03}",
-            port=FIRST_PORT + n,
-            storage=structs.replace(first.storage, path=str(directory / SHARED / f"q{n:03}")),
-        )
-        for n in range(count)
-    )
-    policy = cluster.policy if at_once is None else structs.replace(cluster.policy, starts_at_once=at_once)
-    text = written(structs.replace(cluster, queue_managers=specs, policy=policy))
-    (directory / CLUSTER_FILE).write_text(text, encoding="utf-8")
-    return Lab(directory)
-
-
-def cpu_s(pid: int | None) -> float:
-    """What a process has used of the processor, in seconds."""
-    if pid is None:
-        return 0.0
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def first_answers(address: str, ports: list[int], began_s: float) -> dict[int, float]:
@@ -81,13 +39,8 @@ async def first_answers(address: str, ports: list[int], began_s: float) -> dict[
         for port in ports:
             if port in found:
                 continue
-            try:
-                reader, writer = await asyncio.open_connection(address, port)
-                if await reader.readline() == b"here\n":
-                    found[port] = (time.monotonic() - began_s) * MS
-                writer.transport.abort()
-            except OSError:
-                continue
+            if await answers(address, port):
+                found[port] = (time.monotonic() - began_s) * MS
         await asyncio.sleep(LOOK_EVERY_S)
     return found
 
@@ -95,59 +48,46 @@ async def first_answers(address: str, ports: list[int], began_s: float) -> dict[
 async def takeover(lab: Lab) -> dict[str, Any]:
     """The death of the node that runs all of them."""
     cluster = lab.cluster
-    owner = await all_run(lab)
+    (owner,) = {qm.owner or "" for qm in (await all_run(lab, "w")).queue_managers}
     other = "ab".replace(owner, "")
     ports = [spec.port for spec in cluster.queue_managers]
     survivor = cluster.member(other)
     record = RunDir(lab.directory / RUN / other).warden()
     pids = {"daemon": lab.nodes[other].pid, "warden": record.warden.pid if record is not None else None}
-    before = {name: cpu_s(pid) for name, pid in pids.items()}
+    before = {name: cpu_s(pid) if pid else 0.0 for name, pid in pids.items()}
     ear = Ear(survivor.heartbeat_port) if os.geteuid() == 0 else None
     if ear is not None:
         ear.start()
     began_s = time.monotonic()
     lab.nodes[owner].kill()
-    answers = await first_answers(survivor.clients, ports, began_s)
-    used = {name: cpu_s(pid) - before[name] for name, pid in pids.items()}
+    found = await first_answers(survivor.clients, ports, began_s)
+    used = {name: (cpu_s(pid) if pid else 0.0) - before[name] for name, pid in pids.items()}
     said = opened(ear.end(), cluster, lab.directory / TRUST) if ear is not None else []
     by_member = {member.name: gaps_ms(said, member.name) for member in cluster.members if member.name != owner}
     return {
-        "answering": len(answers),
-        "outage": spread(list(answers.values())),
-        "last_ms": round(max(answers.values(), default=0.0), 1),
+        "answering": len(found),
+        "outage": spread(list(found.values())),
+        "last_ms": round(max(found.values(), default=0.0), 1),
         "longest_heartbeat_gap_ms": {name: round(max(gaps), 1) for name, gaps in by_member.items() if gaps},
         "cpu_s": {name: round(value, 2) for name, value in used.items()},
     }
 
 
-async def all_run(lab: Lab) -> str:
-    """Wait until all of them run; the member on which they do."""
-    count = len(lab.cluster.queue_managers)
-
-    def whole(report: StatusReport) -> bool:
-        return [qm.phase for qm in report.queue_managers] == [Phase.RUNNING] * count
-
-    report = await lab.until(whole, within_s=LONGEST_S)
-    (owner,) = {qm.owner for qm in report.queue_managers}
-    assert owner is not None
-    return owner
-
-
 async def measure(count: int, at_once: int | None, profile: str, kills: int) -> dict[str, Any]:
     """So many deaths, each of the node that runs all of them."""
     with tempfile.TemporaryDirectory(prefix="standfast-many-") as directory:
-        lab = lab_of(Path(directory), count, at_once, profile)
+        lab = fleet(Path(directory), 3, count, profile, first=count, at_once=at_once)
         try:
             began_s = time.monotonic()
             lab.up()
-            await all_run(lab)
+            await all_run(lab, "w")
             first_ms = (time.monotonic() - began_s) * MS
             rounds = []
             for _ in range(kills):
                 rounds.append(await takeover(lab))
                 lab.up()
                 await lab.until_whole()
-                await all_run(lab)
+                await all_run(lab, "w")
             return {
                 "queue_managers": count,
                 "starts_at_once": at_once,

@@ -11,9 +11,12 @@ import brokers
 import campaign
 import cost
 import cuts
+import growth
 import jitter
 import many
 import proxy
+import scale
+import simulator
 import steady
 import timelines
 from figures import PAGE, README, SCALE_PAGE, STEADY_PAGE, pair, results
@@ -78,17 +81,6 @@ def steadiness_lines(figures: dict[str, Any]) -> list[str]:
     return lines
 
 
-def simulator_lines(figures: dict[str, Any]) -> list[str]:
-    """Speed."""
-    lines = ["## Simulator", "", "Three members, faults all the time, one core.", ""]
-    lines += ["| profile | simulated hours | times real time | broken |", "|---|---|---|---|"]
-    lines += [
-        f"| {profile} | {one['simulated_s'] / 3600:.2f} | {one['speed']:,.0f} | {len(one['broken'])} |"
-        for profile, one in figures.items()
-    ]
-    return lines
-
-
 def readme(text: str, figures: list[dict[str, Any]]) -> str:
     """The README with its short table of outages."""
     head, _, rest = text.partition(BEGIN)
@@ -132,7 +124,9 @@ PAGES: dict[Path, tuple[str, tuple[str, ...], dict[str, Section]]] = {
         ),
         {
             "cost": cost.lines,
-            "simulator": simulator_lines,
+            "scale": scale.lines,
+            "growth": growth.lines,
+            "simulator": simulator.lines,
             "campaign": campaign.lines,
         },
     ),

@@ -7,17 +7,17 @@ Not among it, as it takes hours: the campaign of the simulator, bench/campaign.p
 
 import argparse
 import asyncio
-import json
-import subprocess
-import sys
 from typing import Any
 
 import brokers
 import cost
 import cuts
+import growth
 import jitter
 import many
 import proxy
+import scale
+import simulator
 import steadiness
 import steady
 import takeover
@@ -25,7 +25,6 @@ from figures import save
 from page import PAGES, write
 
 PROFILES = ("lan", "fast", "normal")
-SIM_PROFILES = ("lan", "fast", "normal", "cautious")
 
 
 def measure_takeover(rounds: int, _minutes: float) -> list[dict[str, Any]]:
@@ -48,14 +47,19 @@ def measure_steadiness(_rounds: int, minutes: float) -> dict[str, Any]:
     return {profile: asyncio.run(steadiness.measure(profile, minutes)) for profile in ("lan", "fast")}
 
 
-def measure_simulator(_rounds: int, _minutes: float) -> dict[str, Any]:
-    """Speed of the simulator on one core."""
-    found = {}
-    for profile in SIM_PROFILES:
-        command = ["sim", "--seeds", "20", "--minutes", "10", "--members", "3", "--profile", profile, "--json"]
-        done = subprocess.run([sys.executable, "-m", "standfast", *command], capture_output=True, check=True)
-        found[profile] = json.loads(done.stdout)
-    return found
+def measure_simulator(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
+    """Speed of the simulator."""
+    return simulator.measure(with_compiled=True)
+
+
+def measure_scale(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
+    """A thousand queue managers on seven members."""
+    return [asyncio.run(scale.measure(scale.MEMBERS, scale.QUEUE_MANAGERS, scale.ON_ONE))[0]]
+
+
+def measure_growth(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
+    """How the core's cost grows."""
+    return [growth.measure(members, count) for members, count in growth.sizes()]
 
 
 def measure_many(_rounds: int, _minutes: float) -> dict[str, Any]:
@@ -92,6 +96,8 @@ MEASURES = {
     "steady": measure_steady,
     "proxy": measure_proxy,
     "jitter": measure_jitter,
+    "scale": measure_scale,
+    "growth": measure_growth,
     "steadiness": measure_steadiness,
     "simulator": measure_simulator,
 }

@@ -5,7 +5,7 @@
 # Usage: scripts/setup.sh PURPOSE     demo: what the demonstration needs; test: also what the tests need;
 #                             hosts: what machines of their own need; vm: what machines with kernels of their own need;
 #                             clients: what the examples for clients need;
-#                             rabbit4: what a root of another Debian needs
+#                             rabbit4: what a root of another Debian needs; compiled: what `make campaign` compiles with
 # Exit codes: 4 something must be installed that this user may not install (it says what); else that of what failed.
 set -eu
 cd "$(dirname "$0")/.."
@@ -55,6 +55,12 @@ fi
 
 if [ "$purpose" = clients ]; then
     need javac default-jdk-headless
+fi
+
+if [ "$purpose" = compiled ]; then
+    need cc gcc
+    header='import os, sysconfig; os.stat(os.path.join(sysconfig.get_paths()["include"], "Python.h"))'
+    "$python" -c "$header" 2>/dev/null || missing="$missing python3-dev"
 fi
 
 if [ "$purpose" = rabbit4 ]; then
