@@ -37,7 +37,7 @@ from standfast.sim.what_if import Play
 
 PART, KEYS = "growth", ("members", "queue_managers")
 TIMING = PROFILES["normal"]
-MEMBERS = (3, 5, 7, 15, 31, 63, 99)
+MEMBERS = (3, 5, 7, 15, 31, 63)
 QUEUE_MANAGERS = (1, 10, 100, 1_000, 10_000)
 FEW_MEMBERS, FEW_QUEUE_MANAGERS = 7, 10
 INTERVALS, MOST_MESSAGES = 20, 40_000
@@ -113,7 +113,8 @@ FOUND = (
     "the coordinator (it judges each member by what all hear), one reason why a cluster has seven at most; with the",
     "square of the queue managers, a takeover: each of its transactions is news to every member, which looks at all of",
     "its own queue managers then. All else grows in proportion, and a heartbeat hardly at all: of queue managers it",
-    "names those only that its sender could not run.",
+    "names those only that its sender could not run. More than 64 members can not be: whom a member hears is a mask of",
+    "64 bits in its heartbeat.",
 )
 
 
