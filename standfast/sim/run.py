@@ -10,6 +10,7 @@ from standfast.model.messages import Hop
 from standfast.model.records import MemberState, Phase
 from standfast.model.timing import Timing
 from standfast.quorum import signals as sig
+from standfast.quorum.hold import LONGEST_TERMS
 from standfast.sim import groups
 from standfast.sim.aims import Aims
 from standfast.sim.draws import Draws, Mood, draw
@@ -244,11 +245,9 @@ class Stage:
     def _failback_ns(self) -> int:
         """How long until what moves back by itself has done so: joined, cleared, eligible for long enough, moved."""
         waits_s = [spec.failback_after_s for spec in self.cluster.queue_managers if spec.failback is not Failback.NEVER]
-        held_ns = (
-            max((m.daemon.core.held_ns for m in self.machines if m.daemon is not None), default=0) if waits_s else 0
-        )
+        held = any(kept.record.state is MemberState.EVICTED for kept in self.store.view.members.values())
         wait_s = max(waits_s, default=0) + self.cluster.policy.quarantine_clear_s + PROGRESS_S
-        return int(wait_s * NS_PER_S) + held_ns
+        return int(wait_s * NS_PER_S) + (LONGEST_TERMS * self._longest_term_ns() if held and waits_s else 0)
 
     def _owners(self) -> dict[str, str | None]:
         return {qm: kept.record.owner for qm, kept in self.store.view.assignments.items()}
