@@ -189,6 +189,12 @@ class Hearing:
                 two_way += 1
         return two_way, heard_by
 
+    def heard_among(self, name: str, names: Collection[str], now_ns: int) -> int:
+        """How many of these hear that one, itself included; one whose word is not fresh counts as hearing it."""
+        bit = self._rules.bits.get(name, 0)
+        said = (self.ears(other, now_ns) for other in names if other != name)
+        return 1 + sum(ears is None or bool(ears & bit) for ears in said)
+
     def incarnation_heard(self, name: str, incarnation: int, now_ns: int) -> bool:
         """Whether what is heard of that member comes from this very incarnation, not from a later start of it."""
         heartbeat = self.fresh(name, now_ns)

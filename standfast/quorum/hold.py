@@ -68,18 +68,11 @@ class Hold:
     def _wanted(self, view: View, now_ns: int) -> bool:
         """Whether the others can not do without it.
 
-        That it hears one of them is no contact, as it grants nothing; who is in doubt may be dead, and a voter that has
-        not joined yet may be nowhere.
+        Who is held back too may think the same of this one, who is in doubt may be dead, and a voter that has not
+        joined yet may be nowhere: so it counts for nothing that any of those may hear who is online.
         """
         online = [name for name, kept in view.members.items() if kept.record.state is MemberState.ONLINE]
-        unsure = {*self._rules.names, *view.members} - {*online}
-        mine = self._hearing.mask(now_ns)
-        counted = mine if mine.bit_count() >= self._rules.majority else 0
-        others = sum(
-            self._hearing.contacts(name, now_ns, unsure)[1] - bool(counted & self._rules.bits.get(name, 0))
-            >= self._rules.majority
-            for name in online
-        )
+        others = sum(self._hearing.heard_among(name, online, now_ns) >= self._rules.majority for name in online)
         if others < self._rules.majority:
             return True
         if view.orders.record.frozen or self._me in view.orders.record.drained:

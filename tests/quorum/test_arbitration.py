@@ -213,6 +213,17 @@ def test_who_is_held_back_joins_though_a_new_voter_may_hear_who_it_will():
     play.ends()
 
 
+def test_two_who_are_held_back_do_not_leave_it_to_each_other():
+    """Found by the simulator: each of c and v took the other for the one that a and w, which lost each other, need."""
+    play = Play("held_back_both", members=5).settled()
+    for _ in range(3):
+        play.cut(*(one + other for one in "cv" for other in "abw")).wait(2 * TERM_S).heal_links().wait(TERM_S)
+    assert all(play.machine(name).daemon.core.held_ns for name in "cv")
+    play.cut("aw").wait(3 * TERM_S)
+    assert all(play.machine(name).daemon.core.leased for name in "aw")
+    play.ends()
+
+
 def test_a_deaf_owner_that_is_heard_now_and_then_is_told_to_go():
     """Found by the simulator: after a change to a shorter interval a deaf member spoke on in its old one.
 
