@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from standfast.model.override import NOTHING, Remembered, Stage
+from standfast.model.override import NOTHING, Ending, Remembered, Stage
 from standfast.sim.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ class Memory:
     def overridden(self) -> bool:
         """Whether something may run by its own override."""
         return self.stage in (Stage.IN_FORCE, Stage.ENDING)
+
+    @property
+    def spared(self) -> bool:
+        """Whether nobody who knows of its override may vote it out: not once another member has refused that."""
+        return self.overridden and self.held.own is not None and self.held.own.ending is not Ending.REFUSED
 
     @property
     def free(self) -> bool:

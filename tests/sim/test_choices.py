@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 from standfast.model.events import Event, EventKind
+from standfast.model.override import Ending, Override, Remembered, Stage
 from standfast.quorum.behind import HOP_LOST
 from standfast.sim.choices import hops_kept
 from standfast.sim.flicker import in_step
@@ -59,3 +60,13 @@ def test_a_cut_in_step_with_the_heartbeats_silences_for_longer_than_it_lasts(
 ):
     """Found by the campaign: cut for a fifth of each second, each heartbeat of a second fell into it."""
     assert in_step(interval_ms, period_ms) is so
+
+
+@pytest.mark.parametrize(("ending", "spared"), [(Ending.NONE, True), (Ending.OPERATOR, True), (Ending.REFUSED, False)])
+def test_whose_override_was_refused_may_be_voted_out_before_it_has_stopped(ending: Ending, spared: bool):
+    """Found by the campaign: it stops, nothing that it runs is started meanwhile, and nobody has to spare it."""
+    machine = Play("-").settled().machine("a")
+    own = Override(number=1, reason="", by="operator", at_unix_ms=0, incarnation=1, stage=Stage.ENDING, ending=ending)
+    machine.memory.held = Remembered(own=own)
+    assert machine.memory.overridden
+    assert machine.memory.spared is spared
