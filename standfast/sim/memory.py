@@ -1,8 +1,9 @@
 """What the disk of one machine holds of overrides, from one life of its daemon to the next."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from standfast.model.override import NOTHING, Ending, Remembered, Stage
+from standfast.model.override import NOTHING, Remembered, Stage, Stance
 from standfast.sim.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ class Memory:
         """Whether something may run by its own override."""
         return self.stage in (Stage.IN_FORCE, Stage.ENDING)
 
-    @property
-    def spared(self) -> bool:
-        """Whether nobody who knows of its override may vote it out: not once another member has refused that."""
-        return self.overridden and self.held.own is not None and self.held.own.ending is not Ending.REFUSED
+    def spared(self, others: "Iterable[Machine]") -> bool:
+        """Whether nobody who knows of its override may vote it out: not once any member has refused that."""
+        own, name = self.held.own, self._machine.name
+        words = (word for machine in others for word in machine.memory.held.words)
+        return not any((w.member, w.number) == (name, own and own.number) and w.stance is Stance.REFUSED for w in words)
 
     @property
     def free(self) -> bool:

@@ -275,7 +275,7 @@ class Promises:
             return
         for machine in self._machines:
             if machine.name == record.name and machine.memory.overridden:
-                if machine.memory.spared and not machine.memory.free:
+                if machine.memory.spared(self._machines) and not machine.memory.free:
                     raise Broken("voted out", f"{record.name} is evicted though a majority could know of its override")
             elif machine.name == record.name:
                 wardens = [*machine.past, machine.warden] if machine.powered else machine.past

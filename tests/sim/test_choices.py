@@ -3,9 +3,10 @@
 import contextlib
 
 import pytest
+from msgspec import structs
 
 from standfast.model.events import Event, EventKind
-from standfast.model.override import Ending, Override, Remembered, Stage
+from standfast.model.override import Override, Remembered, Stance
 from standfast.quorum.behind import HOP_LOST
 from standfast.sim.choices import hops_kept
 from standfast.sim.flicker import in_step
@@ -62,11 +63,12 @@ def test_a_cut_in_step_with_the_heartbeats_silences_for_longer_than_it_lasts(
     assert in_step(interval_ms, period_ms) is so
 
 
-@pytest.mark.parametrize(("ending", "spared"), [(Ending.NONE, True), (Ending.OPERATOR, True), (Ending.REFUSED, False)])
-def test_whose_override_was_refused_may_be_voted_out_before_it_has_stopped(ending: Ending, spared: bool):
-    """Found by the campaign: it stops, nothing that it runs is started meanwhile, and nobody has to spare it."""
-    machine = Play("-").settled().machine("a")
-    own = Override(number=1, reason="", by="operator", at_unix_ms=0, incarnation=1, stage=Stage.ENDING, ending=ending)
-    machine.memory.held = Remembered(own=own)
-    assert machine.memory.overridden
-    assert machine.memory.spared is spared
+@pytest.mark.parametrize("stance", Stance)
+def test_whose_override_was_refused_may_be_voted_out_before_it_has_heard_of_that(stance: Stance):
+    """Found by the campaign: nothing that it runs is started until it has stopped, and nobody has to spare it."""
+    play = Play("-").settled()
+    ordered, other = play.machine("a").memory, play.machine("b").memory
+    own = Override(number=1, reason="", by="operator", at_unix_ms=0, incarnation=1)
+    ordered.held = Remembered(own=own)
+    other.held = Remembered(words=(structs.replace(own.word("a"), stance=stance),))
+    assert ordered.spared(play.machines) is (stance is not Stance.REFUSED)
