@@ -119,12 +119,17 @@ class Emergency(Operators):
         self.world.after(self.world.between(0, self.term_ns), machine.start)
 
     def relieve(self, well: set[str], by: Machine) -> None:
-        """After the trouble: switch off who does not come back, and end what others still keep to for its sake."""
+        """After the trouble: switch off who does not come back, and end what others still keep to for its sake.
+
+        One that is back ends its own override once it reaches a majority; for one that has lost links somebody must.
+        """
         if by.daemon is None:
             return
         for word in by.daemon.core.overrides.words:
             machine = self.around_machine(word.member)
-            if word.stance is Stance.ENDED or (machine.id in well and machine.memory.stage is not None):
+            torn = any(machine.id in pair for pair in self.around.network.cut)
+            settles = machine.id in well and machine.memory.stage is not None and not torn
+            if word.stance is Stance.ENDED or settles:
                 continue
             if machine.id not in well:
                 machine.power_off()
