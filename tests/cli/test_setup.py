@@ -16,6 +16,7 @@ from standfast.cli import main as main_module
 from standfast.clusterfile import load
 from standfast.errors import ClusterFileError, KeyFileError, MachineError, StateError, UsageError
 from standfast.member.statedir import StateDir
+from standfast.member.urgency import Priority
 from standfast.model.cluster import Role
 from standfast.trust import load_cluster_key
 
@@ -252,6 +253,7 @@ def test_run_hands_a_checked_cluster_to_the_daemon(made, terminal, monkeypatch):
             "run_dir": Path("/r"),
             "group": None,
             "log_format": "json",
+            "priority": Priority.REALTIME,
         }
     ]
 
