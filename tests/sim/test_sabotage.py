@@ -49,6 +49,7 @@ LONG_HUNTS = frozenset(
         "votes of a removed member count",
         "what a member runs does not count",
         "what is inherited is adopted without guards",
+        "what is yet to be inherited refuses no override",
         "what runs by another's override is started",
         "who lost its hop hands over at once",
         "who runs what an override covers does not refuse it",
