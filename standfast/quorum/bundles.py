@@ -41,7 +41,7 @@ def aim(names: Iterable[str], target: str | None, reason: str, view: View, ties:
         kept = view.assignments[name]
         if kept.record.target != target:
             part = tx.aim(kept, target, reason)
-            beside = tuple(ties.guards(name, None)) if ties.bound(name) else ()
+            beside = tuple(ties.guards(name)) if ties.bound(name) else ()
             parts.append(structs.replace(part, guards=(*part.guards, *beside)))
     return both(parts)
 

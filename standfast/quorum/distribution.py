@@ -47,7 +47,7 @@ class Distribution:
             chosen = place(spec, among, ties)
             if chosen is None:
                 continue
-            beside = tuple(ties.guards(spec.name, chosen.name))
+            beside = tuple(ties.guards(spec.name))
             guards.update(beside)
             count += 1
             if count > tx.MOVES_PER_TRANSACTION or len(guards) + 2 * count > MOST_GUARDS:
@@ -108,7 +108,7 @@ class Distribution:
             view.members[chosen.name],
             reason or "first_start",
             unproven=suspect(a, view),
-            beside=ties.guards(a.qm, chosen.name),
+            beside=ties.guards(a.qm),
         )
 
 

@@ -254,7 +254,7 @@ class Keeper:
                 s.view.members[a.target],
                 a.reason,
                 run.told,
-                beside=s.ties.guards(a.qm, a.target),
+                beside=s.ties.guards(a.qm, released_to=a.target),
             )
         elif run.failed:
             release = tx.release(kept, run.failed, (self._me,), run.told)

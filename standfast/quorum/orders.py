@@ -81,7 +81,7 @@ def _moved(order: Move, view: View, candidates: dict[str, Candidate], overrides:
 
 def _part(to: str, name: str, view: View, ties: Ties, overrides: Overrides) -> Transaction:
     """What moves one of them; what was held against the member before is forgotten."""
-    kept, beside = view.assignments[name], tuple(ties.guards(name, None))
+    kept, beside = view.assignments[name], tuple(ties.guards(name))
     cleared = structs.replace(kept, record=structs.replace(kept.record, failed_on=(), shunned=()))
     if view.orphaned(kept.record):
         owner, gone = view.members[to], fencing.suspect(kept.record, view)

@@ -152,16 +152,17 @@ class Ties:
         peers = self._peers(qm, spec.together, self._groups.together)
         return sum(self._home.get(name, member) != member for name in peers)
 
-    def guards(self, qm: str, to: str | None) -> Iterator[Guard]:
-        """What must not have changed when it is given to that member, or (None) to none for the time being.
+    def guards(self, qm: str, *, released_to: str | None = None) -> Iterator[Guard]:
+        """What must not have changed when it is given to a member, or to none for the time being.
 
-        The settings: every change of a group goes through them. Mates on their way to that member may arrive meanwhile.
+        The settings: every change of a group goes through them. `released_to`: its own move ends there, and so do those
+        of its mates, any of which may arrive first. Else even a mate on its way is guarded: it may be called back.
         """
         settings = self._view.settings
         yield Guard(SETTINGS_KEY, settings.revision if settings is not None else 0)
         for name in self.bound(qm):
             kept = self._view.assignments[name]
-            if to is None or kept.record.target != to:
+            if released_to is None or kept.record.target != released_to:
                 yield Guard(assignment_key(name), kept.revision)
 
     # ------------------------------------------------------------ what is not held
