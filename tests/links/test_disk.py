@@ -258,7 +258,7 @@ async def test_a_disk_that_hangs_only_in_writing_is_still_read(tmp_path: Path):
                 assert a.link.status().reading.state is DiskState.OK
                 await until(lambda: a.link.slot("b").state is SlotState.SILENT)
             await a.hears("b", b.seq)
-    
+
 
 async def test_in_a_hurry_news_are_found_soon_and_at_once(device: str):
     slow = Timing(interval_ms=1000, in_doubt_after=5, evict_after=15, graceful_ms=100, kill_ms=50)
