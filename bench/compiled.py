@@ -81,7 +81,7 @@ def environment(root: Path) -> dict[str, str]:
 def digest(root: Path) -> tuple[str, str, int]:
     """Of some runs on that tree; whether its core is compiled; simulated seconds for one of a core."""
     command = [sys.executable, "-c", DIGEST]
-    done = subprocess.run(command, cwd=root, env=environment(root), check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=root, env=environment(root), check=True, stdout=subprocess.PIPE, text=True)
     found, kind, speed = done.stdout.split()
     return found, kind, int(speed)
 

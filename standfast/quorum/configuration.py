@@ -5,6 +5,7 @@ it; one that comes back under a name that was removed goes on with the larger ep
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 from msgspec import structs
@@ -160,11 +161,9 @@ def _of_one(old: QueueManagerSpec, new: QueueManagerSpec) -> Iterator[str]:
             yield f"{new.name}.options.{key} changed"
 
 
-def _flat(table: Values) -> Values:
-    storage = table.pop("storage")
-    assert isinstance(storage, dict)
-    return table | {f"storage.{key}": value for key, value in storage.items()}
+def _flat(table: dict[str, Any]) -> dict[str, Any]:
+    return table | {f"storage.{key}": value for key, value in table.pop("storage").items()}
 
 
-def _values(name: str, old: Values, new: Values) -> Iterator[str]:
+def _values(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     yield from (f"{name}.{key} {old.get(key)} -> {new.get(key)}" for key in new if old.get(key) != new.get(key))
