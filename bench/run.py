@@ -42,9 +42,9 @@ def measure_cost(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
     return [asyncio.run(cost.measure(members, count, profile, 60.0)) for profile, members, count in cost.SIZES]
 
 
-def measure_steadiness(_rounds: int, minutes: float) -> dict[str, Any]:
+def measure_steadiness(_rounds: int, minutes: float) -> list[dict[str, Any]]:
     """False alarms under load."""
-    return {profile: asyncio.run(steadiness.measure(profile, minutes)) for profile in ("lan", "fast")}
+    return [asyncio.run(steadiness.measure(profile, minutes)) for profile in PROFILES]
 
 
 def measure_simulator(_rounds: int, _minutes: float) -> list[dict[str, Any]]:
