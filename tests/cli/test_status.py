@@ -1,7 +1,6 @@
 """`status`: the verdict is right, and the screen fits."""
 
 import json
-import time
 
 import msgspec
 import pytest
@@ -110,13 +109,11 @@ def test_what_a_silent_owner_runs_is_not_sure():
     assert headline(status_report()).running == 1
 
 
-def test_a_thousand_queue_managers_have_a_short_verdict_and_a_quick_one():
+def test_a_thousand_queue_managers_have_a_short_verdict():
     names = [f"qm-{number}" for number in range(1_000)]
     down = {"qm-7": Phase.STARTING, "qm-8": Phase.GIVEN_UP}
     report = status_report(queue_managers=tuple(qm_report(n, phase=down.get(n, Phase.RUNNING)) for n in names))
-    started_s = time.process_time()
     found = headline(report)
-    assert time.process_time() - started_s < 1
     assert found.running == 998
     assert len(found.sentence) < 200
 

@@ -164,10 +164,8 @@ async def test_a_hung_daemon_has_its_addresses_taken_with_its_lease(cluster: Vip
             scene.begin()
             with cluster.stopped(pid):
                 await until(lambda: not places.at.get(owner))
-                late_ms = (now_ns() - scene.cut_ns - cluster.term_ns) / NS_PER_MS
                 await cluster.lab.until_running(QM, epoch=epoch + 1)
         assert places.both == []
-    assert late_ms <= 100
     assert scene.measured.outage_ms <= takeover_ms(cluster) + SYN_AGAIN_MS
 
 
