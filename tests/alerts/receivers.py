@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,27 +42,54 @@ def private(file: Path, text: str) -> str:
     return str(file)
 
 
-class Receiver:
-    """A program that takes events; `start` again after `stop` finds what it had."""
+class Receiver(ABC):
+    """Who takes events, and tells them."""
 
     kind: SinkKind
-    ended_by = signal.SIGKILL
-    starts_slowly = False
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.port = free_port()
-        self.process: subprocess.Popen | None = None
         directory.mkdir(parents=True, exist_ok=True)
 
+    @abstractmethod
+    def spec(self, **more: Any) -> SinkSpec:
+        """The sink that delivers to it."""
+
+    @abstractmethod
+    async def events(self) -> list[dict]:
+        """Events that reached it, as often as they did."""
+
+    async def received(self) -> list[str]:
+        """Their ids."""
+        return [event["id"] for event in await self.events()]
+
+    async def prepare(self) -> None:  # noqa: B027 - not all need it
+        """Make the queue, if there must be one."""
+
+    def start(self) -> None:  # noqa: B027 - not all need it
+        """Run it, if it is a program of its own."""
+
+    def stop(self) -> None:  # noqa: B027 - not all need it
+        """End that."""
+
+
+class Program(Receiver):
+    """A program that takes events; `start` again after `stop` finds what it had."""
+
+    ended_by = signal.SIGKILL
+    starts_slowly = False
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.process: subprocess.Popen | None = None
+
+    @abstractmethod
     def argv(self) -> list[str]:
-        raise NotImplementedError
+        """What starts it."""
 
     def env(self) -> dict[str, str]:
         return {}
-
-    def spec(self, **more: Any) -> SinkSpec:
-        raise NotImplementedError
 
     def start(self) -> None:
         log = (self.directory / "output.log").open("ab")
@@ -89,19 +117,8 @@ class Receiver:
             self.process.wait()
             self.process = None
 
-    async def prepare(self) -> None:
-        """Make the queue, if there must be one."""
 
-    async def events(self) -> list[dict]:
-        """Events that reached it, as often as they did."""
-        raise NotImplementedError
-
-    async def received(self) -> list[str]:
-        """Their ids."""
-        return [event["id"] for event in await self.events()]
-
-
-class Mosquitto(Receiver):
+class Mosquitto(Program):
     """With a subscriber whose session outlives both: what is acknowledged to us reaches it."""
 
     kind = SinkKind.MQTT
@@ -151,7 +168,7 @@ class Mosquitto(Receiver):
         return await self._subscribed(0.3)
 
 
-class NatsServer(Receiver):
+class NatsServer(Program):
     kind = SinkKind.NATS
 
     def argv(self):
@@ -181,7 +198,7 @@ class NatsServer(Receiver):
         return found
 
 
-class Rabbit(Receiver):
+class Rabbit(Program):
     """RabbitMQ, spoken to in AMQP 0.9.1; with its plugin for AMQP 1.0."""
 
     kind = SinkKind.AMQP091
@@ -273,7 +290,7 @@ class RabbitAmqp10(Rabbit):
         return super().spec(**{"target": "/amq/queue/amqp", **more})
 
 
-class TrapDaemon(Receiver):
+class TrapDaemon(Program):
     """net-snmp's snmptrapd; it takes version 2c, and version 3 from one user."""
 
     kind = SinkKind.SNMP
@@ -344,12 +361,6 @@ class Web(Receiver):
         self.hold = False
         self.on_event: Callable[[dict], None] = lambda _: None
         self._runner: web.AppRunner | None = None
-
-    def start(self):
-        pass
-
-    def stop(self):
-        pass
 
     async def prepare(self):
         async def take(request: web.Request) -> web.Response:

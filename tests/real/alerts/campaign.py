@@ -15,7 +15,7 @@ from typing import Any
 from standfast.member.control_protocol import Clear, Move
 from standfast.model.records import MemberState
 from standfast.quorum.signals import Verdict
-from tests.alerts.receivers import Receiver, Web
+from tests.alerts.receivers import Program, Receiver, Web
 from tests.real.alerts.stage import logged, sequences
 from tests.real.running import QM, Running
 
@@ -29,7 +29,7 @@ class Moods:
     def __init__(self, draw: random.Random, receivers: Mapping[str, Receiver], hook: Web) -> None:
         self._draw = draw
         self._hook = hook
-        self._fallible = {name: one for name, one in receivers.items() if one.process is not None}
+        self._fallible = {name: one for name, one in receivers.items() if isinstance(one, Program) and one.process}
         self._now: dict[str, str] = {}
         self.counts = dict.fromkeys((HANGS, IS_KILLED, REFUSES), 0)
 
@@ -58,7 +58,7 @@ class Moods:
         await asyncio.gather(*(asyncio.to_thread(receiver.start) for receiver in killed))
         self._hook.status = 204
 
-    def _signal(self, receiver: Receiver, number: signal.Signals) -> None:
+    def _signal(self, receiver: Program, number: signal.Signals) -> None:
         assert receiver.process is not None
         os.killpg(receiver.process.pid, number)
 

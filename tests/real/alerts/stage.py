@@ -11,7 +11,7 @@ import pytest
 
 from standfast.lab.plan import CLUSTER_FILE
 from standfast.model.sinks import SinkSpec
-from tests.alerts.receivers import Mosquitto, NatsServer, Receiver, TrapDaemon, Web
+from tests.alerts.receivers import Mosquitto, NatsServer, Program, Receiver, TrapDaemon, Web
 from tests.real.running import QM, Running, planned, up
 
 WITHIN_S = 40.0
@@ -84,17 +84,17 @@ async def called_for_help(receiver: Receiver, before: int) -> None:
 @contextlib.asynccontextmanager
 async def staged(tmp_path: Path, *more: Receiver) -> AsyncIterator[tuple[Running, dict[str, Receiver]]]:
     """A cluster with a sink of each of four kinds, one of them on its own queue manager; and `more`, that run."""
-    receivers = {"mqtt": Mosquitto(tmp_path / "mqtt"), "traps": TrapDaemon(tmp_path / "traps")}
+    programs: dict[str, Program] = {"mqtt": Mosquitto(tmp_path / "mqtt"), "traps": TrapDaemon(tmp_path / "traps")}
     hook = Web(tmp_path / "hook")
-    for receiver in receivers.values():
-        receiver.start()
-    for receiver in (*receivers.values(), hook):
+    for program in programs.values():
+        program.start()
+    for receiver in (*programs.values(), hook):
         await receiver.prepare()
     lab = planned(tmp_path / "lab")
     file = tmp_path / "lab" / CLUSTER_FILE
     specs = [
-        receivers["mqtt"].spec(),
-        receivers["traps"].spec(options={"notify": "inform"}),
+        programs["mqtt"].spec(),
+        programs["traps"].spec(options={"notify": "inform"}),
         hook.spec(),
         Own(tmp_path / "own", None).spec(),
         *(receiver.spec() for receiver in more),
@@ -102,8 +102,8 @@ async def staged(tmp_path: Path, *more: Receiver) -> AsyncIterator[tuple[Running
     file.write_text(file.read_text() + "".join(map(table, specs)))
     running = await up(type(lab)(tmp_path / "lab"))
     own = Own(tmp_path / "own", running)
-    yield running, {**receivers, "hook": hook, "own": own}
+    yield running, {**programs, "hook": hook, "own": own}
     running.down()
-    for receiver in receivers.values():
-        receiver.stop()
+    for program in programs.values():
+        program.stop()
     await hook.close()
