@@ -4,7 +4,8 @@
 
 What makes it safe: the list of all data members, tried in turn; a durable queue and persistent messages; publisher
 confirms: a message counts as sent when the broker has confirmed it, and is sent again until then; the consumer
-acknowledges what it has done, and knows by its id what it has done before.
+acknowledges what it has done, and knows by its id what it has done before. The queue exists already, made durable (a
+quorum queue) by whoever owns it: RabbitMQ may forget one that it was told of less than a second or two ago.
 """
 
 import argparse
@@ -46,7 +47,6 @@ async def produce(servers: Iterator[str], messages: int) -> None:
     while number < messages:
         try:
             async with channel(servers) as opened:
-                await opened.declare_queue(QUEUE, durable=True)
                 while number < messages:
                     body = json.dumps({"order": number}).encode()
                     lasting = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
@@ -64,7 +64,7 @@ async def consume(servers: Iterator[str], messages: int) -> dict[str, int]:
     while len(done) < messages:
         try:
             async with channel(servers) as opened:
-                queue = await opened.declare_queue(QUEUE, durable=True)
+                queue = await opened.get_queue(QUEUE)
                 async with queue.iterator(timeout=ANSWER_S) as waiting:
                     async for message in waiting:
                         order = json.loads(message.body)["order"]

@@ -6,9 +6,9 @@ without a type become quorum queues.
 
 Does not guarantee: anything for the machine's death where a queue is a classic one or a stream. RabbitMQ confirms
 those when they are written, not synced: they survive the death of the process only. Messages that are not persistent
-and publishes without confirms promise nothing anywhere. A quorum queue counts from half a second after its declaration
-(`names.dets` of its Raft library is saved that late): one that is younger when the process dies is gone with all that
-was confirmed, and whoever asks for it waits for an answer that does not come.
+and publishes without confirms promise nothing anywhere. A quorum queue counts from a second or two after it was
+declared (`names.dets` of its Raft library is saved that late): one that is younger when the process dies is gone with
+all that was confirmed, and whoever asks for it waits for an answer that does not come.
 
 RabbitMQ does not lock its directory: that only one node has it is the business of the member (lease, epoch file,
 lock).
@@ -54,8 +54,8 @@ CONFIG, DEFINITIONS, PLUGINS, CONTROL, ENVIRONMENT = (
     "rabbitmqctl",
     "rabbitmq-env.conf",
 )
-NOTED_S = 1.0
-"""A new quorum queue survives a crash once RabbitMQ has saved its list of them, which it does within half a second."""
+NOTED_S = 2.0
+"""A new quorum queue survives a crash once RabbitMQ has saved its list of them: after one second, or two when busy."""
 _NO_EPMD = "-start_epmd false"
 _DATA = "rabbitmq"
 _GUEST = Credentials("guest", "guest")

@@ -77,11 +77,12 @@ def test_an_upgrade_of_the_package_moves_nothing(cluster: Cluster, newer: Path):
 
 
 def test_a_daemon_that_hangs_is_replaced_by_systemd(cluster: Cluster):
+    """Its lease is longer than systemd's patience: so it may be the same member that starts the queue manager anew."""
     owner, epoch = cluster.settled()
     daemon = cluster.main_pid(owner)
     cluster.hosts[owner].do("kill", "-STOP", daemon)
     cluster.until(lambda: cluster.main_pid(owner) not in {daemon, "0"})
-    assert cluster.settled(lambda placing: placing[1] > epoch)[0] != owner
+    cluster.settled(lambda placing: placing[1] > epoch)
 
 
 def test_a_stop_of_the_unit_hands_over_and_leaves_nothing_behind(cluster: Cluster):

@@ -11,6 +11,7 @@ from standfast.model.records import Phase
 from standfast.model.sinks import SinkKind, SinkSpec
 from tests.alerts.receivers import STARTS_S, Receiver, received_by_rabbit
 from tests.real.alerts.stage import has_all, table
+from tests.real.rabbit import noted
 from tests.real.running import QM, Running, edit, planned
 
 TARGETS = {SinkKind.AMQP091: "amqp091", SinkKind.AMQP: "/amq/queue/amqp"}
@@ -36,6 +37,7 @@ class OwnRabbit(Receiver):
     async def prepare(self):
         async with await self._connected() as connection:
             await (await connection.channel()).declare_queue(self.kind.value, durable=True)
+        await noted(self._running, self.kind.value)
 
     async def events(self):
         """Nothing while it does not answer: a quorum queue that elects its leader lets a question go unanswered."""

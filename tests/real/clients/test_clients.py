@@ -1,7 +1,7 @@
 """The examples for clients, as they are shipped, through a takeover of a real cluster: every message comes through.
 
-That of AMQP 1.0 speaks with RabbitMQ, whose plugin for it expects the queue to be there; that of OpenWire needs a JDK,
-and the libraries of Debian's ActiveMQ.
+Those of AMQP speak with RabbitMQ, and expect the queue to be there; that of OpenWire needs a JDK, and the libraries of
+Debian's ActiveMQ.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import aio_pika
 import pytest
 
-from tests.real.running import QM, started
+from tests.real.rabbit import noted
+from tests.real.running import QM, Running, started
 
 EXAMPLES = Path(__file__).parents[3] / "examples/clients"
 MESSAGES = 400
@@ -38,18 +39,20 @@ class Case(NamedTuple):
     server: str
     words: tuple[str, ...] = ("--servers", "{servers}", "--messages", "{messages}")
     edits: Mapping[str, str] | None = None
-    before: Callable[[str], Awaitable[None]] | None = None
+    before: Callable[[Running], Awaitable[None]] | None = None
 
 
 def python(example: str) -> tuple[str, ...]:
     return sys.executable, str(EXAMPLES / example)
 
 
-async def declare(address: str) -> None:
-    """The queue, as whoever owns it does it once."""
+async def declare(cluster: Running) -> None:
+    """The queue, as whoever owns it does it once; until RabbitMQ would find it again after a crash."""
+    address = cluster.lab.cluster.member(await cluster.owner()).addresses[0]
     connection = await aio_pika.connect(f"amqp://guest:guest@{address}:5672/")
     async with connection, await connection.channel() as channel:
         await channel.declare_queue("orders", durable=True)
+    await noted(cluster, "orders")
 
 
 JAVA = ("java", "-cp", ":".join(f"{LIBRARIES}/{jar}.jar" for jar in JARS), str(EXAMPLES / "OpenWireClient.java"))
@@ -57,7 +60,7 @@ RABBIT = {"kind": "rabbitmq", "port": 5672}
 ACTIVE = {"kind": "activemq", "port": 61616}
 CASES = {
     "nats": Case({"kind": "nats"}, python("nats_client.py"), "nats://{address}:4222"),
-    "amqp": Case(RABBIT, python("amqp_client.py"), "amqp://guest:guest@{address}:5672/"),
+    "amqp": Case(RABBIT, python("amqp_client.py"), "amqp://guest:guest@{address}:5672/", before=declare),
     "amqp10": Case(
         RABBIT,
         python("amqp10_client.py"),
@@ -78,7 +81,7 @@ async def test_an_example_gets_every_message_through_a_takeover(tmp_path: Path, 
     try:
         members = [cluster.lab.cluster.member(name).addresses[0] for name in cluster.data]
         if case.before is not None:
-            await case.before(cluster.lab.cluster.member(await cluster.owner()).addresses[0])
+            await case.before(cluster)
         told_of = {"servers": ",".join(case.server.format(address=one) for one in members), "messages": MESSAGES}
         client = await asyncio.create_subprocess_exec(
             *(*case.program, *(word.format(**told_of) for word in case.words)), stdout=asyncio.subprocess.PIPE
