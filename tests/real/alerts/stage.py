@@ -57,14 +57,14 @@ async def logged(running: Running) -> list[str]:
     return found
 
 
-async def has_all(running: Running, receiver: Receiver) -> None:
-    """It has every event of the log, in the log's order."""
+async def has_all(running: Running, receiver: Receiver, after: str = "") -> None:
+    """It has every event of the log with a later sequence, in the log's order."""
     missing: set[str] = set()
     try:
         async with asyncio.timeout(WITHIN_S):
             while True:
                 log, got = await logged(running), sequences(await receiver.events())
-                missing = {*log} - {*got}
+                missing = {one for one in log if one > after} - {*got}
                 if not missing:
                     break
                 await asyncio.sleep(0.2)

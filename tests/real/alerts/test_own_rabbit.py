@@ -10,7 +10,7 @@ from standfast.member.report import StatusReport
 from standfast.model.records import Phase
 from standfast.model.sinks import SinkKind, SinkSpec
 from tests.alerts.receivers import STARTS_S, Receiver, received_by_rabbit
-from tests.real.alerts.stage import has_all, table
+from tests.real.alerts.stage import has_all, logged, table
 from tests.real.rabbit import noted
 from tests.real.running import QM, Running, edit, planned
 
@@ -77,11 +77,14 @@ async def running(tmp_path):
 
 
 async def test_every_event_is_in_its_queues_when_it_runs_again(running):
-    queues = [OwnRabbit(running, kind) for kind in TARGETS]
+    """The plugin for AMQP 1.0 accepts what no queue takes, and drops it: there all counts from the declaration on."""
+    queues = {OwnRabbit(running, kind): "" for kind in TARGETS}
     for queue in queues:
         await queue.prepare()
+        if queue.kind is SinkKind.AMQP:
+            queues[queue] = (await logged(running))[-1]
     owner = await running.owner()
     running.lab.nodes[owner].kill()
     await runs(running, running.other(owner))
-    for queue in queues:
-        await has_all(running, queue)
+    for queue, declared in queues.items():
+        await has_all(running, queue, after=declared)
