@@ -12,6 +12,7 @@ key                    record
 =====================  ===================
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from msgspec import Struct, structs
@@ -160,6 +161,10 @@ class Assignment(Struct, frozen=True, kw_only=True):
     unproven: tuple[str, ...] = ()
     untied: str = ""
     version: str = ""
+
+    def suspecting(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Its `unproven` with these."""
+        return (*self.unproven, *(name for name in names if name not in self.unproven))
 
 
 class Orders(Struct, frozen=True, kw_only=True):

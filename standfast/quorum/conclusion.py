@@ -18,7 +18,6 @@ def adopt(
     Nothing of it runs, nor will start, under its last owner. `suspects`: that owner, if it may still write. While it
     does not serve here, whom to fence is not forgotten: an override may have started nothing.
     """
-    fresh = tuple(name for name in suspects if name not in kept.record.unproven)
     assignment = structs.replace(
         kept.record,
         epoch=epoch,
@@ -27,7 +26,7 @@ def adopt(
         incarnation=me.record.incarnation,
         target=None,
         failed_on=(),
-        unproven=() if serving else (*kept.record.unproven, *fresh),
+        unproven=() if serving else kept.record.suspecting(suspects),
         told=0,
         reason="override",
     )

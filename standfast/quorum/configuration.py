@@ -80,7 +80,8 @@ def _part(old: QueueManagerSpec | None, new: QueueManagerSpec | None, view: View
     if new is None:
         assert old is not None
         kept = view.assignments[old.name]
-        gone = Assignment(qm=old.name, epoch=kept.record.epoch, phase=Phase.REMOVED, reason="removed")
+        a = kept.record
+        gone = Assignment(qm=a.qm, epoch=a.epoch, phase=Phase.REMOVED, reason="removed", unproven=a.unproven)
         return _written(kept, gone, EventKind.QM_REMOVED, {"epoch": gone.epoch})
     if old is None:
         return _added(new, view.removed.get(new.name))
@@ -100,10 +101,11 @@ def _part(old: QueueManagerSpec | None, new: QueueManagerSpec | None, view: View
 
 
 def _added(spec: QueueManagerSpec, former: Kept[Assignment] | None) -> Transaction:
-    """A queue manager that was none; one of its name that was removed has left its epoch."""
+    """A queue manager that was none; one of its name that was removed has left its epoch, and whom to fence."""
     epoch = former.record.epoch if former is not None else 0
-    phase = Phase.HALTED if spec.halted else Phase.UNPLACED
-    fresh = Assignment(qm=spec.name, epoch=epoch, phase=phase, reason="halted" if spec.halted else "")
+    unproven = former.record.unproven if former is not None else ()
+    phase, reason = (Phase.HALTED, "halted") if spec.halted else (Phase.UNPLACED, "")
+    fresh = Assignment(qm=spec.name, epoch=epoch, phase=phase, reason=reason, unproven=unproven)
     part = _written(former or Kept(fresh, 0), fresh, EventKind.QM_ADDED, {"kind": spec.kind, "epoch": epoch})
     return structs.replace(part, puts=(Put(spec_key(spec.name), spec), *part.puts))
 

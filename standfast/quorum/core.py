@@ -272,7 +272,7 @@ class Core(Parts):
         alive = self.keeper.alive and not overridden
         span = self.membership.span(view)
         in_touch = self.coordinator.in_touch(view, now_ns)
-        self.held_ns = 0 if overridden else self.hold.left_ns(view, now_ns, in_touch=in_touch)
+        self.held_ns = 0 if overridden else self.hold.left_ns(view, self.unfit, now_ns, in_touch=in_touch)
         for effect in self.membership.steps(
             view,
             now_ns,

@@ -82,7 +82,7 @@ class Distribution:
                 continue
             if view.specs[qm].record.halted:
                 if held.record.phase is not Phase.HALTED:
-                    yield Transact(f"place:{qm}", tx.halt(held))
+                    yield Transact(f"place:{qm}", tx.halt(held, unproven=suspect(held.record, view)))
                 continue
             chosen = place(view.specs[qm].record, candidates, ties)
             if chosen is not None:
@@ -92,7 +92,7 @@ class Distribution:
                     chosen.load += 1
                     ties.put(qm, chosen.name)
             elif held.record.phase is not Phase.GIVEN_UP and all_failed(held.record.failed_on, candidates):
-                yield Transact(f"place:{qm}", tx.give_up(held))
+                yield Transact(f"place:{qm}", tx.give_up(held, suspect(held.record, view)))
             else:
                 waiting[qm] = _why_down(view, held, candidates, ties)
         for first, bundle in given.items():

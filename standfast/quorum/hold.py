@@ -1,16 +1,18 @@
 """Held back: an evicted member stays out until its links have held for a while, the longer the oftener it went.
 
 Guarantees: it is held only while the others can do without it. As soon as too few members are online and heard for a
-majority, or a queue manager is down that it could run, it joins: at once when its links are whole, else half-way from
-doubt to lapse, so that no takeover waits for it.
+majority, or a queue manager is down that it could run where the others are, it joins: at once when its links are whole,
+else half-way from doubt to lapse, so that no takeover waits for it.
 """
 
 from standfast.model.cluster import Role
-from standfast.model.records import Assignment, MemberRecord, MemberState, Phase
+from standfast.model.records import MemberRecord, MemberState, Phase
 from standfast.model.view import View
 from standfast.quorum.arbiter import Grounds
 from standfast.quorum.hearing import Hearing
+from standfast.quorum.placement import ALL, Candidate, able, place_whole
 from standfast.quorum.rules import Rules
+from standfast.quorum.ties import Ties
 
 FIRST_TERMS = 4
 LONGEST_TERMS = 128
@@ -40,15 +42,18 @@ class Hold:
         """This member was not listening until now: count afresh."""
         self._whole_ns = self._wanted_ns = None
 
-    def left_ns(self, view: View, now_ns: int, *, in_touch: bool) -> int:
-        """How long it must still wait before it joins, if nothing changes; 0: not at all. Call it at every step."""
+    def left_ns(self, view: View, unfit: tuple[str, ...], now_ns: int, *, in_touch: bool) -> int:
+        """How long it must still wait before it joins, if nothing changes; 0: not at all. Call it at every step.
+
+        `unfit`: queue managers that it could not run now.
+        """
         kept = view.members.get(self._me)
         if kept is None or kept.record.state not in (MemberState.EVICTED, MemberState.EVICTING):
             self.forgive()
             return 0
         whole = in_touch and self._whole(view, now_ns)
         self._whole_ns = (self._whole_ns or now_ns) if whole else None
-        wanted = self._wanted(view, now_ns)
+        wanted = self._wanted(view, unfit, now_ns)
         self._wanted_ns = (self._wanted_ns or now_ns) if wanted else None
         settle_ns = settle_terms(kept.record) * self._rules.term_ns
         left_ns = settle_ns if self._whole_ns is None else max(0, self._whole_ns + settle_ns - now_ns)
@@ -65,7 +70,7 @@ class Hold:
             if name != self._me and kept.record.state is MemberState.ONLINE and self._rules.parts(kept.record.role)
         )
 
-    def _wanted(self, view: View, now_ns: int) -> bool:
+    def _wanted(self, view: View, unfit: tuple[str, ...], now_ns: int) -> bool:
         """Whether the others can not do without it.
 
         Who is held back too may think the same of this one, who is in doubt may be dead, and a voter that has not
@@ -77,10 +82,19 @@ class Hold:
             return True
         if view.orders.record.frozen or self._me in view.orders.record.drained:
             return False
-        return view.members[self._me].record.role is Role.DATA and any(
-            view.orphaned(kept.record) and self._could_run(kept.record) for kept in view.assignments.values()
-        )
+        own = view.members[self._me].record
+        down = [qm for qm, kept in view.assignments.items() if view.orphaned(kept.record)]
+        if own.role is not Role.DATA or not down:
+            return False
+        me, ties = Candidate(self._me, unfit, quarantined=own.quarantined), Ties(view)
+        return any(_could_run(qm, me, view, ties) for qm in down)
 
-    def _could_run(self, a: Assignment) -> bool:
-        """Whether its join may bring this one back: none that is down because operators want it so."""
-        return a.phase is not Phase.HALTED and self._me not in a.failed_on + a.outdated
+
+def _could_run(qm: str, me: Candidate, view: View, ties: Ties) -> bool:
+    """Whether the join of that member may bring this one back: as things are, or because its whole group follows it."""
+    if view.assignments[qm].record.phase is Phase.HALTED or ALL in me.unfit:
+        return False
+    among = {me.name: me}
+    if able(qm, ties, among):
+        return True
+    return me.sound and place_whole(ties.whole(qm), view.specs[qm].record, among, ties, without="") is not None

@@ -239,6 +239,11 @@ def _released(assignment: Assignment, reason: str, failed_on: tuple[str, ...]) -
     )
 
 
+def _suspected(kept: Kept[Assignment], unproven: tuple[str, ...]) -> tuple[str, ...]:
+    """Who is from now on: an owner who has not said that it has stopped counts only if it had begun to start it."""
+    return kept.record.suspecting(unproven if kept.record.phase in (Phase.STARTING, Phase.RUNNING) else ())
+
+
 def assign(
     kept: Kept[Assignment],
     owner: Kept[MemberRecord],
@@ -251,13 +256,11 @@ def assign(
     """Give a queue manager to a member under the next epoch; nothing may run it at this moment.
 
     `told` are events that its last owner had still to tell. `unproven`: that owner, if nothing but the end of its lease
-    says that it has stopped; it counts only if it had begun to start it. `beside`: what else the choice rests on.
+    says that it has stopped. `beside`: what else the choice rests on.
     """
-    began = kept.record.phase in (Phase.STARTING, Phase.RUNNING)
-    fresh = tuple(name for name in unproven if began and name not in kept.record.unproven)
     assignment = structs.replace(
         kept.record,
-        unproven=(*kept.record.unproven, *fresh),
+        unproven=_suspected(kept, unproven),
         epoch=kept.record.epoch + 1,
         phase=Phase.ASSIGNED,
         owner=owner.record.name,
@@ -296,9 +299,10 @@ def note(kept: Kept[Assignment], *, running: bool, events: Sequence[Event], vers
     return Transaction(guards=(assignment_guard(kept),), puts=(put(assignment),), events=tuple(events))
 
 
-def halt(kept: Kept[Assignment], told: Iterable[Event] = ()) -> Transaction:
-    """Nothing runs of it any more, as an operator wants it; `told`: what its last owner had still to tell."""
-    assignment = structs.replace(_released(kept.record, "halted", ()), phase=Phase.HALTED)
+def halt(kept: Kept[Assignment], told: Iterable[Event] = (), unproven: tuple[str, ...] = ()) -> Transaction:
+    """Nothing runs of it any more, as an operator wants it; `told`, `unproven`: see `assign`."""
+    rest = _released(kept.record, "halted", ())
+    assignment = structs.replace(rest, phase=Phase.HALTED, unproven=_suspected(kept, unproven))
     return Transaction(
         guards=(assignment_guard(kept),),
         puts=(put(assignment),),
@@ -318,9 +322,9 @@ def release(
     )
 
 
-def give_up(kept: Kept[Assignment]) -> Transaction:
-    """Every member that could be asked has failed to start it, the last one for `reason`: wait for an operator."""
-    assignment = structs.replace(kept.record, phase=Phase.GIVEN_UP)
+def give_up(kept: Kept[Assignment], unproven: tuple[str, ...] = ()) -> Transaction:
+    """Every member that could be asked has failed to start it, the last one for `reason`; `unproven`: see `assign`."""
+    assignment = structs.replace(kept.record, phase=Phase.GIVEN_UP, unproven=_suspected(kept, unproven))
     event = qm_event(
         EventKind.QM_GIVEN_UP, assignment, failed_on=",".join(assignment.failed_on), reason=assignment.reason
     )

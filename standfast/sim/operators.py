@@ -13,6 +13,7 @@ from standfast.sim.surroundings import Surroundings
 
 LOOKED = 0.8
 """Of those who confirm that a member is off, so many have looked at the right machine."""
+DONE = f"order: {sig.Verdict.DONE}"
 
 
 class Operators(Cuts):
@@ -31,10 +32,12 @@ class Operators(Cuts):
             if isinstance(order, sig.GrantOverride):
                 told = "GrantOverride"
             self.world.say("order", f"{told} to {machine.id}")
-            if isinstance(order, sig.EndOverride) and order.member != machine.name:
+            done = self.world.coverage[DONE]
+            machine.take(sig.Ordered(self._tickets, order))
+            believed = self.world.coverage[DONE] > done
+            if isinstance(order, sig.EndOverride) and order.member != machine.name and believed:
                 self.around.told.answered_for(order.member)
                 self.around.storages.let_go(order.member)
-            machine.take(sig.Ordered(self._tickets, order))
 
     def _data(self) -> str:
         return self.world.rng.choice([m.name for m in self.around.cluster.members if m.role is Role.DATA])

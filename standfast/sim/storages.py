@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from msgspec import Struct
 
 from standfast.quorum.signals import Fenced
+from standfast.sim.told import former
 from standfast.sim.world import Broken, World
 
 
@@ -68,7 +69,7 @@ class Storages:
         holder = self._holder(qm, member)
         if holder is not None and self.joined(holder.member) not in ("", holder.identity):
             self._world.coverage["storage: held by who was replaced"] += 1
-        elif holder is not None and holder.overridden in unseen:
+        elif holder is not None and {holder.overridden, former(holder.overridden)} & {*unseen}:
             self._world.coverage["override: storage held, where nobody could know"] += 1
         elif holder is not None and not overridden:
             raise Broken("fenced first", f"{qm} begins on {member} while {holder.member} may still write")

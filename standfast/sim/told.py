@@ -9,6 +9,11 @@ from standfast.model.messages import Heartbeat
 from standfast.sim.world import World
 
 
+def former(machine: str) -> str:
+    """Stands for an override of that machine which was lost with its disk."""
+    return f"{machine} before"
+
+
 class Told:
     """Of one run; `lapse_ns`: how long before its use a grant may have been given, in world time."""
 
@@ -25,7 +30,13 @@ class Told:
         """Names of members of which there was more than one machine: one of them may not know."""
 
     def granted(self, machine: str) -> None:
-        """An override begins on this machine."""
+        """An override begins on this machine.
+
+        An earlier one that it does not know of any more was lost with its disk: what that had used, nobody may know.
+        """
+        if machine not in self._since.get(machine, {machine: 0}):
+            self._since[former(machine)] = self._since[machine]
+            self._carriers[former(machine)] = self._carriers[machine]
         self._since[machine] = {machine: self._world.now_ns}
         self._carriers[machine] = set()
 
@@ -50,8 +61,9 @@ class Told:
 
     def answered_for(self, member: str) -> None:
         """An operator says that nothing runs there any more, and it is so."""
-        self._since.pop(member, None)
-        self._carriers.pop(member, None)
+        for ordered in (member, former(member)):
+            self._since.pop(ordered, None)
+            self._carriers.pop(ordered, None)
 
     def free(self, ordered: str) -> bool:
         """Whether a majority could not know of that machine's override a term ago."""
@@ -60,5 +72,8 @@ class Told:
         return len(unaware) >= self._majority
 
     def unseen(self, machine: str) -> frozenset[str]:
-        """Machines of whose override this one could not know, nor could those on whom its lease rests."""
+        """Machines of whose override this one could not know, nor could those on whom its lease rests.
+
+        And `former` of those of whose earlier override that is true.
+        """
         return frozenset(x for x, since in self._since.items() if machine not in since and self.free(x))

@@ -1,5 +1,6 @@
 """Lost links under both policies, links that come and go, and who is held back: with the transcripts beside them."""
 
+import pytest
 from msgspec import structs
 
 from standfast.model.cluster import LinkLoss, Policy
@@ -160,6 +161,27 @@ def test_nobody_is_held_back_less_for_what_operators_have_halted():
     play.wait(2 * TERM_S)
     assert play.incarnation(out) > before
     play.ends()
+
+
+@pytest.mark.parametrize("why", ["its program is missing", "its group is elsewhere"])
+def test_nobody_is_held_back_less_for_what_could_not_run_there_either(why: str):
+    """Found by the simulator: what was down must run where another one was, but apart from a third that was there too.
+
+    A torn member joined for it at once, and was evicted, in turns: four hundred times.
+    """
+    name = "held_back_beside_a_waiting_one" if why == "its group is elsewhere" else "-"
+    play = Play(name, queue_managers=3, policy=EVICT, restart_limit=1).settled().cut("ab").wait(4 * TERM_S)
+    assert (play.state("b"), play.owner("q1")) == (MemberState.EVICTED, "a")
+    if why == "its group is elsewhere":
+        groups = {"q0": {"apart": "hubs"}, "q1": {"apart": "hubs", "together": "shop"}, "q2": {"together": "shop"}}
+        specs = tuple(structs.replace(qm, **groups[qm.name]) for qm in play.cluster.queue_managers)
+        play.order(sig.Configure(structs.replace(play.cluster, queue_managers=specs), 0, "root")).wait(TERM_S)
+    play.machine("b").take(sig.FitnessChanged(("q2",) if "group" in why else ("q1",)))
+    before = play.incarnation("b")
+    play.crash("q1", loop_on="a").wait(8 * TERM_S)
+    assert (play.incarnation("b"), play.owner("q1")) == (before, None)
+    if name != "-":
+        play.ends()
 
 
 def test_who_is_held_back_joins_for_two_that_lost_each_other():

@@ -3,9 +3,13 @@
 from msgspec import structs
 
 from standfast.model.cluster import FenceWhen, FencingSpec
-from standfast.model.records import Assignment, MemberState
+from standfast.model.records import Assignment, MemberState, Phase
 from standfast.quorum import signals as sig
 from standfast.quorum.conclusion import adopt
+from standfast.quorum.configuration import in_force
+from standfast.quorum.distribution import Distribution
+from standfast.quorum.overrides import Overrides
+from standfast.quorum.placement import Candidate
 from standfast.sim.storages import Fencers
 from tests.quorum.play import TERM_S, Play
 
@@ -58,6 +62,40 @@ def test_an_override_that_has_not_started_it_does_not_forget_whom_to_fence():
 
     assert suspected(serving=False) == ("a",)
     assert suspected(serving=True) == ()
+
+
+def test_who_was_evicted_is_fenced_though_it_was_halted_in_between():
+    scene = play("halted_and_fenced", FenceWhen.ALWAYS)
+    scene.machine("b").take(sig.FitnessChanged(("q0",)))
+    scene.wait(TERM_S).die("a").wait(3 * TERM_S)
+    assert scene.store.view.members["a"].record.state is MemberState.EVICTED
+    scene.order(halting(scene, halted=True)).wait(TERM_S)
+    assert scene.assignments["q0"].phase is Phase.HALTED
+    scene.machine("b").take(sig.FitnessChanged(()))
+    scene.order(halting(scene, halted=False)).wait(2 * TERM_S)
+    assert scene.owner() == "b"
+    assert scene.said("is to be switched off") < scene.said("q0 begins under epoch 2")
+    scene.ends()
+
+
+def halting(scene: Play, *, halted: bool) -> sig.Configure:
+    now = in_force(scene.cluster, scene.store.view)
+    specs = tuple(structs.replace(spec, halted=halted) for spec in now.queue_managers)
+    wanted = structs.replace(now, queue_managers=specs)
+    return sig.Configure(wanted, scene.store.view.settings.record.edition, "operator")
+
+
+def test_who_was_evicted_is_to_be_fenced_though_it_was_given_up_in_between():
+    """Found by the campaign: it was starting when its owner went, all others had failed; then another one came."""
+    scene = play("-", FenceWhen.ALWAYS)
+    scene.die("a").wait(1.5 * TERM_S)
+    view, lost = scene.store.view, scene.store.view.assignments["q0"]
+    gone = structs.replace(view.members["a"].record, state=MemberState.EVICTED)
+    tried = structs.replace(lost.record, owner="a", phase=Phase.STARTING, failed_on=("b",))
+    records = [("members/a", gone, 900), ("assignments/q0", tried, 900)]
+    (step,) = Distribution(Overrides("b")).steps(view.merged(900, records), {"b": Candidate("b", ())})
+    (put,) = step.transaction.puts
+    assert (put.record.phase, put.record.unproven) == (Phase.GIVEN_UP, ("a",))
 
 
 def test_when_fencing_fails_it_waits_until_an_operator_has_looked():

@@ -27,7 +27,7 @@ OF_FENCING = (
     ),
     Sabotage(
         "the next owner but one does not know who may still write",
-        (Edit("quorum/transactions.py", "unproven=(*kept.record.unproven, *fresh),", "unproven=fresh,"),),
+        (Edit("model/records.py", "return (*self.unproven, *(name", "return (*(), *(name"),),
         about="fencing",
     ),
     Sabotage(

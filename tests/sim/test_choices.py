@@ -1,19 +1,22 @@
 """What the simulator holds against a choice, and what it does not."""
 
 import contextlib
+import random
 
 import pytest
 from msgspec import structs
 
 from standfast.model.events import Event, EventKind
 from standfast.model.override import Override, Remembered, Stance
+from standfast.quorum import signals as sig
 from standfast.quorum.behind import HOP_LOST
 from standfast.sim.choices import hops_kept
 from standfast.sim.flicker import in_step
 from standfast.sim.machine import Machine
 from standfast.sim.storages import Fencers, Storages
+from standfast.sim.told import Told, former
 from standfast.sim.world import Broken, World
-from tests.quorum.play import Play
+from tests.quorum.play import TERM_S, Play
 
 MOVE = Event(kind=EventKind.QM_MOVING, subject="q0", fields={"owner": "a", "to": "b", "reason": HOP_LOST})
 
@@ -72,3 +75,23 @@ def test_whose_override_was_refused_may_be_voted_out_before_it_has_heard_of_that
     ordered.held = Remembered(own=own)
     other.held = Remembered(words=(structs.replace(own.word("a"), stance=stance),))
     assert ordered.spared(play.machines) is (stance is not Stance.REFUSED)
+
+
+def test_an_override_that_was_lost_with_its_disk_stays_unknown_when_its_member_is_ordered_again():
+    """Found by the campaign: of the second one others had heard; what the first had used, nobody could know."""
+    told = Told(World(random.Random(0), tell=False), ["a", "b", "w"], majority=2, lapse_ns=1)
+    told.granted("b")
+    told.lost("b")
+    told.granted("b")
+    assert former("b") in told.unseen("a")
+    told.answered_for("b")
+    assert not told.unseen("a")
+
+
+def test_an_operator_who_is_not_believed_has_answered_for_nobody():
+    """Found by the campaign: the override of a was ended on w, which refuses that."""
+    play = Play("-").settled().die("b").cut("aw").wait(3 * TERM_S)
+    play.order(sig.GrantOverride(cluster="sim", reason="b burnt", by="operator", at_unix_ms=1), by="a").wait(TERM_S)
+    assert play.around.told.unseen("b") == {"a"}
+    play.order(sig.EndOverride("a"), by="w")
+    assert play.around.told.unseen("b") == {"a"}

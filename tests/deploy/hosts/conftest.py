@@ -72,10 +72,11 @@ class Cluster:
         return json.loads(result.stdout) if result.returncode == 0 else {}
 
     def placing(self, name: str = "w") -> tuple[str, int]:
-        """Owner and epoch of the queue manager, once it runs and nobody is away; ("", 0) before."""
+        """Owner and epoch of the queue manager, once it runs and each member could do its part; ("", 0) before."""
         seen = self.status(name)
-        qms = seen.get("queue_managers", [])
-        whole = [m["state"] for m in seen.get("members", [])] == ["online"] * len(self.hosts)
+        qms, members = seen.get("queue_managers", []), seen.get("members", [])
+        able = [m["role"] == "witness" or (m["leased"] and not m["unfit"]) for m in members if m["state"] == "online"]
+        whole = able == [True] * len(self.hosts)
         if whole and len(qms) == 1 and qms[0]["phase"] == "running":
             return qms[0]["owner"], qms[0]["epoch"]
         return "", 0
