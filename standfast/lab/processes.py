@@ -10,6 +10,8 @@ from pathlib import Path
 from standfast.member.warden_run_dir import ProcessRecord
 
 POLL_S = 0.005
+STOPS_S = 10.0
+"""A process stops within milliseconds, unless it hangs in a call."""
 
 
 def tree(roots: Iterable[int]) -> list[int]:
@@ -32,10 +34,17 @@ def signal_all(pids: Iterable[int], number: int) -> None:
 
 
 def stop(pids: Collection[int]) -> None:
-    """SIGSTOP, and wait until each that lives has stopped: the signal alone lets a process finish what it is at."""
+    """SIGSTOP, and wait until each that lives has stopped: the signal alone lets a process finish what it is at.
+
+    Raises TimeoutError for one that does not stay stopped, such as a warden, which its backstop wakes.
+    """
     signal_all(pids, signal.SIGSTOP)
+    until = time.monotonic() + STOPS_S
     for pid in pids:
         while _fields(pid)[:1] not in ([], ["T"], ["Z"], ["X"]):
+            if time.monotonic() >= until:
+                signal_all(pids, signal.SIGCONT)
+                raise TimeoutError(f"process {pid} does not stay stopped")
             time.sleep(POLL_S / 10)
 
 

@@ -18,6 +18,7 @@ PLANNED = frozenset(
         EventKind.MEMBER_UNDRAINED,
         EventKind.MEMBER_LEFT,
         EventKind.MEMBER_JOINED,
+        EventKind.ORDER_GIVEN,
         EventKind.QM_MOVING,
         EventKind.QM_ASSIGNED,
         EventKind.QM_STARTING,

@@ -169,15 +169,15 @@ async def test_a_hung_daemon_has_its_addresses_taken_with_its_lease(cluster: Vip
     assert scene.measured.outage_ms <= takeover_ms(cluster) + SYN_AGAIN_MS
 
 
-async def test_daemon_warden_and_bearer_hang_and_the_kernel_ends_the_addresses(cluster: VipStage, keep) -> None:
-    """The backstop ends the queue manager; nobody is left who would remove an address."""
+async def test_daemon_and_bearer_hang_and_the_kernel_ends_the_addresses(cluster: VipStage, keep) -> None:
+    """The warden ends the queue manager, and the backstop sees that it can; nobody is left to remove an address."""
     owner, epoch = await cluster.placing()
     pid = cluster.lab.nodes[owner].pid
     assert pid is not None
     with cluster.places() as places:
         async with cluster.scene(keep) as scene:
             scene.begin()
-            with cluster.stopped(pid, cluster.warden(owner).pid, cluster.bearer(owner)):
+            with cluster.stopped(pid, cluster.bearer(owner)):
                 await until(lambda: not places.at.get(owner))
                 await cluster.lab.until_running(QM, epoch=epoch + 1)
         assert places.both == []
