@@ -5,6 +5,7 @@ the drill's own witness: it trusts neither the daemons nor the store.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -87,12 +88,12 @@ def _runs(pid: int, run_dir: RunDir) -> bool:
         entries = list(Path(f"/proc/{pid}/fdinfo").iterdir())
     except OSError:
         return False
-    if not entries:
+    held = []
+    for entry in entries:
+        with contextlib.suppress(OSError):  # one that was closed meanwhile, as at the end of a start that was refused
+            held.append(entry.read_bytes())
+    if not held:
         return False
-    try:
-        held = [entry.read_bytes() for entry in entries]
-    except OSError:
-        return True  # one of them was closed meanwhile
     watch = run_dir.warden()
     if watch is None or _command(pid) != _command(watch.warden.pid):
         return True
