@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import aio_pika
 from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import AMQPError
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
 QUEUE = "orders"
 PAUSE_S = 0.1
@@ -28,13 +28,19 @@ LOST = (AMQPError, OSError, TimeoutError, RuntimeError)
 
 @contextlib.asynccontextmanager
 async def channel(servers: Iterator[str]) -> AsyncIterator[AbstractChannel]:
-    """A channel with confirms on the next server in turn; raises what is in LOST when it does not run the broker."""
+    """A channel with confirms on the next server in turn; raises what is in LOST when it does not run the broker.
+
+    LookupError: it runs, and there is no such queue.
+    """
     async with asyncio.timeout(ANSWER_S):
         connection = await aio_pika.connect(next(servers), heartbeat=2)
     try:
         opened = await connection.channel(publisher_confirms=True)
         await opened.set_qos(prefetch_count=50)
+        await opened.get_queue(QUEUE)
         yield opened
+    except ChannelNotFoundEntity:
+        raise LookupError(f"There is no queue {QUEUE!r}: declare it first, durable.") from None
     finally:
         with contextlib.suppress(*LOST):
             async with asyncio.timeout(PAUSE_S):
@@ -64,7 +70,7 @@ async def consume(servers: Iterator[str], messages: int) -> dict[str, int]:
     while len(done) < messages:
         try:
             async with channel(servers) as opened:
-                queue = await opened.get_queue(QUEUE)
+                queue = await opened.get_queue(QUEUE, ensure=False)
                 async with queue.iterator(timeout=ANSWER_S) as waiting:
                     async for message in waiting:
                         order = json.loads(message.body)["order"]
@@ -92,4 +98,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except LookupError as error:
+        raise SystemExit(str(error)) from None

@@ -15,6 +15,7 @@ from standfast.model.cluster import FencingSpec, Policy
 from standfast.model.records import Assignment, MemberState, Phase
 from standfast.model.timing import PROFILES
 from standfast.quorum import signals as sig
+from standfast.quorum.configuration import in_force
 from standfast.sim.draws import Draws, cluster_of, with_disk
 from standfast.sim.machine import Machine
 from standfast.sim.network import Habits
@@ -191,6 +192,14 @@ class Play(Stage):
         """An operator's order."""
         self.faults.order(order, self.machine(by))
         return self
+
+    def configure(self, by: str = "w", **each: dict[str, Any]) -> "Play":
+        """An operator changes queue managers: these fields of each of these."""
+        now, kept = in_force(self.cluster, self.store.view), self.store.view.settings
+        assert kept is not None
+        specs = tuple(structs.replace(spec, **each.get(spec.name, {})) for spec in now.queue_managers)
+        wanted = structs.replace(now, queue_managers=specs)
+        return self.order(sig.Configure(wanted, kept.record.edition, "operator"), by)
 
     def crash(self, qm: str, *, loop_on: str = "") -> "Play":
         """A queue manager ends by itself; with `loop_on` at every start on that machine from now on."""

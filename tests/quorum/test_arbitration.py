@@ -1,7 +1,6 @@
 """Lost links under both policies, links that come and go, and who is held back: with the transcripts beside them."""
 
 import pytest
-from msgspec import structs
 
 from standfast.model.cluster import LinkLoss, Policy
 from standfast.model.records import MemberState
@@ -151,8 +150,7 @@ def test_nobody_is_held_back_less_for_what_operators_have_halted():
     A queue manager without an owner was down, and its join might bring it back; but nothing was wanted to run.
     """
     play = Play("held_back_beside_a_halted_one", policy=EVICT).settled()
-    halted = tuple(structs.replace(qm, halted=True) for qm in play.cluster.queue_managers)
-    play.order(sig.Configure(structs.replace(play.cluster, queue_managers=halted), 0, "root")).wait(TERM_S)
+    play.configure(q0={"halted": True}).wait(TERM_S)
     play.cut("ab").wait(4 * TERM_S)
     (out,) = (name for name in "ab" if play.state(name) is MemberState.EVICTED)
     before = play.incarnation(out)
@@ -173,9 +171,8 @@ def test_nobody_is_held_back_less_for_what_could_not_run_there_either(why: str):
     play = Play(name, queue_managers=3, policy=EVICT, restart_limit=1).settled().cut("ab").wait(4 * TERM_S)
     assert (play.state("b"), play.owner("q1")) == (MemberState.EVICTED, "a")
     if why == "its group is elsewhere":
-        groups = {"q0": {"apart": "hubs"}, "q1": {"apart": "hubs", "together": "shop"}, "q2": {"together": "shop"}}
-        specs = tuple(structs.replace(qm, **groups[qm.name]) for qm in play.cluster.queue_managers)
-        play.order(sig.Configure(structs.replace(play.cluster, queue_managers=specs), 0, "root")).wait(TERM_S)
+        hubs, shop = {"apart": "hubs"}, {"together": "shop"}
+        play.configure(q0=hubs, q1=hubs | shop, q2=shop).wait(TERM_S)
     play.machine("b").take(sig.FitnessChanged(("q2",) if "group" in why else ("q1",)))
     before = play.incarnation("b")
     play.crash("q1", loop_on="a").wait(8 * TERM_S)

@@ -3,7 +3,7 @@
 import pytest
 from msgspec import structs
 
-from standfast.model.cluster import Cluster, QueueManagerSpec
+from standfast.model.cluster import Cluster
 from standfast.model.events import EventKind
 from standfast.model.records import Phase, Transaction
 from standfast.model.timing import PROFILES
@@ -58,9 +58,11 @@ def test_a_change_is_one_transaction_guarded_by_the_settings_and_tells_who_and_w
     assert "secret" not in str(change.events)
 
 
-def test_one_that_was_removed_comes_back_with_its_epoch():
+def test_one_that_was_removed_comes_back_with_its_epoch_and_whom_to_fence():
     view = view_of()
-    view = view.merged(6, [("assignments/q0", structs.replace(view.assignments["q0"].record, epoch=7), 6)])
+    view = view.merged(
+        6, [("assignments/q0", structs.replace(view.assignments["q0"].record, epoch=7, unproven=("a",)), 6)]
+    )
     view = after(view, applied(view, with_qm(view, "q0", halted=True)))
     assert view.assignments["q0"].record.phase is Phase.HALTED
     view = after(view, applied(view, without(view, "q0")))
@@ -69,7 +71,8 @@ def test_one_that_was_removed_comes_back_with_its_epoch():
     back = applied(view, structs.replace(CLUSTER, queue_managers=CLUSTER.queue_managers))
     assert EventKind.QM_ADDED in kinds(back)
     view = after(view, back)
-    assert (view.assignments["q0"].record.epoch, view.assignments["q0"].record.phase) == (7, Phase.UNPLACED)
+    again = view.assignments["q0"].record
+    assert (again.epoch, again.phase, again.unproven) == (7, Phase.UNPLACED, ("a",))
     assert view.removed == {}
 
 
@@ -105,19 +108,11 @@ def test_differences_are_told_by_key():
 def test_halted_and_resumed_and_its_owner_lost_meanwhile():
     """The owner stops it and gives it up; whoever dies, nobody takes it; then it is placed again."""
     play = Play("halted_and_resumed").settled()
-
-    def order(halted: bool) -> sig.Configure:
-        now = in_force(play.cluster, play.store.view)
-        specs: tuple[QueueManagerSpec, ...] = tuple(structs.replace(qm, halted=halted) for qm in now.queue_managers)
-        return sig.Configure(
-            structs.replace(now, queue_managers=specs), play.store.view.settings.record.edition, "root"
-        )
-
-    play.order(order(True)).wait(0.3)
+    play.configure(q0={"halted": True}).wait(0.3)
     assert (play.owner(), play.assignments["q0"].phase) == (None, Phase.HALTED)
     play.order(sig.Move("q0", "b")).die("a").wait(2 * TERM_S)
     assert [*play.answers.values()][-1] is sig.Verdict.HALTED
     assert play.owner() is None
-    play.order(order(False)).wait(0.5)
+    play.configure(q0={"halted": False}).wait(0.5)
     assert play.owner() == "b"
     play.ends()

@@ -6,7 +6,6 @@ from standfast.model.cluster import FenceWhen, FencingSpec
 from standfast.model.records import Assignment, MemberState, Phase
 from standfast.quorum import signals as sig
 from standfast.quorum.conclusion import adopt
-from standfast.quorum.configuration import in_force
 from standfast.quorum.distribution import Distribution
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate
@@ -69,20 +68,13 @@ def test_who_was_evicted_is_fenced_though_it_was_halted_in_between():
     scene.machine("b").take(sig.FitnessChanged(("q0",)))
     scene.wait(TERM_S).die("a").wait(3 * TERM_S)
     assert scene.store.view.members["a"].record.state is MemberState.EVICTED
-    scene.order(halting(scene, halted=True)).wait(TERM_S)
+    scene.configure(q0={"halted": True}).wait(TERM_S)
     assert scene.assignments["q0"].phase is Phase.HALTED
     scene.machine("b").take(sig.FitnessChanged(()))
-    scene.order(halting(scene, halted=False)).wait(2 * TERM_S)
+    scene.configure(q0={"halted": False}).wait(2 * TERM_S)
     assert scene.owner() == "b"
     assert scene.said("is to be switched off") < scene.said("q0 begins under epoch 2")
     scene.ends()
-
-
-def halting(scene: Play, *, halted: bool) -> sig.Configure:
-    now = in_force(scene.cluster, scene.store.view)
-    specs = tuple(structs.replace(spec, halted=halted) for spec in now.queue_managers)
-    wanted = structs.replace(now, queue_managers=specs)
-    return sig.Configure(wanted, scene.store.view.settings.record.edition, "operator")
 
 
 def test_who_was_evicted_is_to_be_fenced_though_it_was_given_up_in_between():

@@ -7,7 +7,6 @@ from standfast.model.cluster import Failback, Role
 from standfast.model.records import SETTINGS_KEY, Assignment, Guard, MemberRecord, MemberState, Phase, SettingsRecord
 from standfast.model.view import Kept, View
 from standfast.quorum import signals as sig
-from standfast.quorum.configuration import in_force
 from standfast.quorum.distribution import Distribution
 from standfast.quorum.overrides import Overrides
 from standfast.quorum.placement import Candidate, place
@@ -17,16 +16,6 @@ from tests.quorum.play import TERM_S, TIMING, Play
 
 TOGETHER = {"q0": {"together": "shop"}, "q1": {"together": "shop"}}
 APART = {"q0": {"apart": "hubs"}, "q1": {"apart": "hubs"}}
-
-
-def regrouped(play: Play, by: str = "w", **each: dict) -> sig.Configure:
-    """An operator's wish for other groups."""
-    daemon = play.machine(by).daemon
-    assert daemon is not None
-    view = daemon.core.view
-    cluster = in_force(daemon.core.rules.cluster, view)
-    specs = tuple(structs.replace(spec, **each.get(spec.name, {})) for spec in cluster.queue_managers)
-    return sig.Configure(structs.replace(cluster, queue_managers=specs), view.settings.record.edition, "operator")
 
 
 def owners(play: Play) -> list[str | None]:
@@ -179,11 +168,11 @@ def test_a_choice_rests_on_the_settings_and_on_the_others_of_strict_groups():
 
 def test_groups_that_change_at_work_move_nothing_and_count_from_then_on():
     play = Play("groups_change", queue_managers=3).settled()
-    play.order(regrouped(play, **APART)).wait(TERM_S)
+    play.configure(**APART).wait(TERM_S)
     assert owners(play) == ["a", "a", "a"]
     assert len(play.said("qm_group_broken")) == 1
     play.die("a").wait(3 * TERM_S)
     assert owners(play) == ["b", None, "b"]
-    play.order(regrouped(play, q0={"apart": ""}, q1={"apart": ""})).wait(TERM_S)
+    play.configure(q0={"apart": ""}, q1={"apart": ""}).wait(TERM_S)
     assert owners(play) == ["b", "b", "b"]
     play.ends()
