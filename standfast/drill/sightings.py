@@ -82,7 +82,8 @@ def _runs(pid: int, run_dir: RunDir) -> bool:
     """Whether it runs a program of its own.
 
     Not yet, when it is the warden's child that still waits for its storage: the warden's program, and no lock held. No
-    more, when the kernel has closed its files, and so let go of its lock: it was killed, and executes nothing.
+    more, when it ends: the kernel takes its memory, and with it its command line, before it closes its files and so
+    lets go of its lock (do_exit in kernel/exit.c); without memory it executes nothing.
     """
     try:
         entries = list(Path(f"/proc/{pid}/fdinfo").iterdir())
@@ -92,10 +93,11 @@ def _runs(pid: int, run_dir: RunDir) -> bool:
     for entry in entries:
         with contextlib.suppress(OSError):  # one that was closed meanwhile, as at the end of a start that was refused
             held.append(entry.read_bytes())
-    if not held:
+    command = _command(pid)
+    if not held or not command:
         return False
     watch = run_dir.warden()
-    if watch is None or _command(pid) != _command(watch.warden.pid):
+    if watch is None or command != _command(watch.warden.pid):
         return True
     return any(b"\nlock:" in entry for entry in held)
 

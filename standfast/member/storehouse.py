@@ -32,7 +32,8 @@ from standfast.stores.supervisor import EtcdServer, ServerState
 LOOK_EVERY_S = 2.0
 """How often the etcds and the place of the leadership are looked at."""
 LOOK_SOON_S = 0.2
-"""Until the next look while an etcd does not serve that should."""
+"""Until the next look while something is not as it should be: an etcd that does not serve, a leadership that is unknown
+or sits where the death of a data member would cost an election of the store too."""
 ASK_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -149,7 +150,9 @@ class Storehouse:
         gateway = Gateway([mine], tls=self._tls.client_context(), patience=Patience())
         try:
             while True:
-                await asyncio.sleep(LOOK_SOON_S if self.strangers else LOOK_EVERY_S)
+                wanted = self._best_seat(heard)
+                misplaced = not self.leader or (self.leader == self._me and wanted not in (None, self._me))
+                await asyncio.sleep(LOOK_SOON_S if misplaced or self.strangers else LOOK_EVERY_S)
                 try:
                     self._seen(await seat(gateway, ASK_S))
                     wanted = self._best_seat(heard)

@@ -42,3 +42,16 @@ def test_a_start_that_is_refused_at_this_moment_does_not_run(starting: Sightings
     monkeypatch.setattr(Path, "read_bytes", closing)
     assert starting.process("a") is None
     assert gone
+
+
+def test_who_ends_and_has_no_memory_any_more_does_not_run(
+    starting: Sightings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Found in CI: the files of a start that was refused were still open, its command line was gone."""
+    warden = ProcessRecord.of(os.getppid())
+    RunDir(tmp_path).lock.write_text(json.dumps(WardenRecord(boot_id(), warden, warden, "")))
+    assert starting.process("a") == os.getpid()
+
+    read, ending = Path.read_bytes, Path("/proc", str(os.getpid()), "cmdline")
+    monkeypatch.setattr(Path, "read_bytes", lambda path: b"" if path == ending else read(path))
+    assert starting.process("a") is None

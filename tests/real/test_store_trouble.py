@@ -35,7 +35,7 @@ from standfast.ports import Durability, boottime_ns
 from standfast.quorum.signals import Verdict
 from standfast.stores.etcd_http import Gateway, Patience
 from standfast.stores.health import ask_each
-from standfast.stores.leadership import move_leadership, seat
+from standfast.stores.leadership import Leadership, move_leadership, seat
 from standfast.stores.restoring import MARGIN
 from tests.real.running import QM, Running, lasting, proxy, standfast, started
 
@@ -226,6 +226,21 @@ async def test_the_leadership_of_the_store_changes_again_and_again(cluster: Runn
                 os.kill(etcd, signal.SIGKILL)
 
     await endure(change)
+
+
+async def led_by(cluster: Running, name: str) -> None:
+    async with asyncio.timeout(SETTLED_S):
+        while await leader(cluster) != name:  # noqa: ASYNC110 - etcd tells nobody by itself
+            await asyncio.sleep(0.02)
+
+
+async def test_a_leadership_that_came_to_the_owner_goes_back_to_the_witness(cluster: Running) -> None:
+    await led_by(cluster, cluster.witness)
+    term = await raft_term(cluster)
+    async with door(cluster, cluster.witness) as gateway:
+        assert await move_leadership(gateway, await cluster.owner(), SETTLED_S) is Leadership.MOVED
+    await led_by(cluster, cluster.witness)
+    assert await raft_term(cluster) >= term + 2
 
 
 # ---------------------------------------------------------------- full
