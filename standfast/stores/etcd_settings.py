@@ -88,7 +88,7 @@ def arguments(
     The latter are those of the cluster file unless they are named (`NAME=PEER_URL,...`); etcd compares their number and
     addresses with what its peers list, when it joins with no data.
 
-    `force_new_cluster`: it forgets all other members, see recovery.py.
+    `force_new_cluster`: it forgets all other members, and takes snapshots of its data all the time, see recovery.py.
 
     The v2 API is not mentioned: it is off by default since 3.4, and 3.6 no longer knows the flag.
     """
@@ -118,7 +118,7 @@ def arguments(
         "log-outputs": "stderr",
     }
     if force_new_cluster:
-        settings["force-new-cluster"] = "true"
+        settings |= {"force-new-cluster": "true", "snapshot-count": "1"}
     if tls is not None:
         for side in ("", "peer-"):
             settings |= {

@@ -3,7 +3,14 @@
 etcd forgets its other members (`--force-new-cluster`, a flag of releases 3.4 to 3.6 for disaster recovery) and is a
 majority of its own from then on; then the others are written down as evicted, because nobody is left to vote them out.
 
+Its log does not lead to its database any more. etcd notes that an entry is committed together with the next one that it
+syncs, but has the entry's effect on its disk a tenth of a second later; when it was killed and begins alone, it throws
+such an entry away and keeps the effect (etcd-io/etcd #14009). Who joined by reading that log would have every later
+change under another revision. Hence etcd takes a snapshot of its database here: a log that begins with one is never
+read from its beginning, and who joins is sent the database.
+
 Guarantees
+  * Who joins afterwards has what the survivor has, under the same revisions.
   * The data are copied aside before anything is changed, and the copy is on stable storage.
   * Interrupted anywhere it can be begun again, or taken back by moving the copy into the place of the data.
   * The others' leases are over when they are written down as evicted: a term was waited for since they were last known
@@ -44,6 +51,7 @@ SERVES_WITHIN_S = 60.0
 """For etcd to read its data and elect itself."""
 LOOK_S = 0.2
 STOP_S = 5.0
+SNAPSHOT_WITHIN_S = 10.0
 LOG = "etcd.recover.log"
 NS_PER_S = 1_000_000_000
 
@@ -123,12 +131,15 @@ class Recovery:
             tuning=EtcdTuning(),
             force_new_cluster=True,
         )
+        known = self._snapshots()
         process = await spawn(program, settings, self._log)
         context = self._tls.client_context() if self._tls else None
         store = Etcd(self._cluster.name, [client_url(self._me, secure=self._tls is not None)], tls=context)
         try:
             await self._serves(process, store)
-            return await self._give_up_the_others(Ledger(store, self._me.name), began, str(backup))
+            recovered = await self._give_up_the_others(Ledger(store, self._me.name), began, str(backup))
+            await self._has_a_snapshot(known, str(backup))
+            return recovered
         finally:
             await store.close()
             await stop(process, STOP_S)
@@ -147,6 +158,22 @@ class Recovery:
                 await asyncio.sleep(LOOK_S)
             else:
                 return
+
+    def _snapshots(self) -> set[Path]:
+        """Those that etcd has made of its data: a log without one begins with the cluster itself."""
+        return set((self._data_dir / "member" / "snap").glob("*.snap"))
+
+    async def _has_a_snapshot(self, known: set[Path], backup: str) -> None:
+        """Wait until etcd has made one that was not known before. Raises StateError."""
+        until = asyncio.get_running_loop().time() + SNAPSHOT_WITHIN_S
+        while self._snapshots() <= known:
+            if asyncio.get_running_loop().time() > until:
+                raise StateError(
+                    f"etcd made no snapshot of its data within {SNAPSHOT_WITHIN_S:g} s, without which others must not "
+                    f"join: they would have other data. Its log is {self._log}. Run the same command again, or, to "
+                    f"take everything back, move {backup} into the place of {self._data_dir}."
+                )
+            await asyncio.sleep(LOOK_S)
 
     async def _give_up_the_others(self, ledger: Ledger, began: float, backup: str) -> Recovered:
         view = await ledger.read(View())
