@@ -24,6 +24,13 @@ SYMPTOMS: dict[Symptom, Words] = {
         "etcd found that its members' data differ: it refuses all work",
         "save what is left (`standfast store backup`), then replace the member whose data are wrong",
     ),
+    Symptom.DIVERGED: Words(
+        "diverged",
+        Level.PROBLEM,
+        "its data differ from the others', and etcd has not noticed: members go by different records",
+        "save what most have (`standfast store backup`), stop this member, move its `etcd` and `etcd.begun` aside, and "
+        "start it: it is taken in anew",
+    ),
     Symptom.NO_MAJORITY: Words(
         "no majority",
         Level.PROBLEM,
@@ -70,6 +77,7 @@ SYMPTOMS: dict[Symptom, Words] = {
 }
 _RAISED: dict[Symptom, type[StoreError]] = {
     Symptom.CORRUPT: StoreFatal,
+    Symptom.DIVERGED: StoreFatal,
     Symptom.NO_MAJORITY: StoreUnavailable,
     Symptom.FULL: StoreFull,
     Symptom.NO_WRITES: StoreUnavailable,

@@ -74,6 +74,11 @@ class Etcd(KeyValue):
         """Id of the etcd cluster that answered; None before the first answer."""
         return self._etcd_cluster
 
+    @property
+    def keys(self) -> wire.Keys:
+        """Where this cluster's keys are."""
+        return self._keys
+
     def follow(self, endpoints: Sequence[str]) -> None:
         """Use these endpoints from now on, nearest first; raises ValueError for none."""
         self._gateway.follow(endpoints)

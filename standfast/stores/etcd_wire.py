@@ -202,6 +202,11 @@ def range_request(prefix: bytes, since: int) -> dict[str, Any]:
     return {"key": prefix, "range_end": after_prefix(prefix), "min_mod_revision": since + 1}
 
 
+def copy_request(prefix: bytes, revision: int) -> dict[str, Any]:
+    """Keys below `prefix` with their revisions, as the asked endpoint itself has them at `revision`."""
+    return range_request(prefix, 0) | {"revision": revision, "serializable": True, "keys_only": True}
+
+
 def log_request(prefix: bytes, since: int, *, limit: int = 0, until: int = 0) -> dict[str, Any]:
     """Like range_request, in the order of change; at most `limit` keys and changed up to `until`, unless 0."""
     order = {"sort_order": "ASCEND", "sort_target": "MOD", "limit": limit, "max_mod_revision": until}

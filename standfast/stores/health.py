@@ -9,14 +9,16 @@ keeps since its start.
 """
 
 import asyncio
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Awaitable, Iterator
 from enum import StrEnum
 from statistics import median
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from standfast.errors import StoreError, StoreFatal
 from standfast.model.records import Guard
@@ -46,6 +48,7 @@ NO_SUCH_REVISION = (1 << 63) - 1
 MS_PER_S = 1000
 _PROBE = "events/probe"
 _STATUS, _MEMBERS = wire.decoder(wire.StatusAnswer), wire.decoder(wire.MembersAnswer)
+_RANGE = wire.decoder(wire.RangeAnswer)
 _ALARMS = wire.decoder(wire.AlarmAnswer)
 _FSYNC = "etcd_disk_wal_fsync_duration_seconds"
 _COMMIT = "etcd_disk_backend_commit_duration_seconds"
@@ -77,6 +80,7 @@ class EndpointHealth(Struct, frozen=True, kw_only=True):
         quota_bytes: above which it refuses writes; 0 when unknown.
         fsync: of the log of raft; None when unknown.
         commit: of the database; None when unknown.
+        digest: of all records and their revisions, at the smallest revision that an endpoint has; empty when unknown.
     """
 
     endpoint: str
@@ -92,6 +96,7 @@ class EndpointHealth(Struct, frozen=True, kw_only=True):
     quota_bytes: int = 0
     fsync: Disk | None = None
     commit: Disk | None = None
+    digest: str = ""
 
 
 class StoreHealth(Struct, frozen=True, kw_only=True):
@@ -116,6 +121,7 @@ class Symptom(StrEnum):
     """What can be wrong with the store, the gravest first."""
 
     CORRUPT = "corrupt"  # the members' data differ: etcd refuses all work
+    DIVERGED = "diverged"  # one member's data differ from the others', and etcd works on
     NO_MAJORITY = "no_majority"  # linearizable reads fail
     FULL = "full"  # the alarm NOSPACE: writes are refused
     NO_WRITES = "no_writes"  # reads are answered, writes are not
@@ -130,8 +136,13 @@ class Symptom(StrEnum):
     UNUSABLE_VERSION = "unusable_version"  # a release that can not be used
 
 
-GRAVE = frozenset({Symptom.CORRUPT, Symptom.NO_MAJORITY, Symptom.FULL, Symptom.NO_WRITES, Symptom.UNUSABLE_VERSION})
-"""With these, owners can not change."""
+GRAVE = frozenset(
+    {
+        *(Symptom.CORRUPT, Symptom.DIVERGED, Symptom.NO_MAJORITY, Symptom.FULL, Symptom.NO_WRITES),
+        Symptom.UNUSABLE_VERSION,
+    }
+)
+"""With these, owners can not change, or members go by different records."""
 
 
 class Finding(Struct, frozen=True):
@@ -147,7 +158,7 @@ class Finding(Struct, frozen=True):
 
 async def examine(gateway: Gateway, store: Etcd) -> StoreHealth:
     """Ask every endpoint, and the store as a whole. What fails is a finding, not an error."""
-    endpoints = await ask_each(gateway)
+    endpoints = await _compared(gateway, store.keys, await ask_each(gateway))
     alarms = await raised(gateway)
     # A write beyond the quota, even one that is refused, makes etcd raise the alarm: a look must not.
     writable = not alarms and not any(0 < one.quota_bytes <= one.db_bytes for one in endpoints)
@@ -214,6 +225,27 @@ async def _endpoint(gateway: Gateway, endpoint: str, names: dict[int, str]) -> E
     )
 
 
+async def _compared(
+    gateway: Gateway, keys: wire.Keys, endpoints: tuple[EndpointHealth, ...]
+) -> tuple[EndpointHealth, ...]:
+    """With a digest of what each has; all had reached the revision that they are asked for."""
+    revision = min((one.revision for one in endpoints if one.revision), default=0)
+    until = asyncio.get_running_loop().time() + ASK_S
+
+    async def compared(one: EndpointHealth) -> EndpointHealth:
+        if not one.revision:
+            return one
+        request = wire.copy_request(keys.records, revision)
+        try:
+            answer = await gateway.call(one.endpoint, wire.RANGE, request, _RANGE, write=False, until=until)
+        except Failed:  # compacted meanwhile, or silent: nothing is known
+            return one
+        found = hashlib.sha256(b"\0".join(b"%b %d" % (pair.key, pair.mod_revision) for pair in answer.kvs))
+        return structs.replace(one, digest=found.hexdigest())
+
+    return tuple(await asyncio.gather(*map(compared, endpoints)))
+
+
 def histogram(metrics: str, name: str) -> Disk | None:
     """A histogram of seconds in the Prometheus text format; None when it is not there or empty."""
     found = re.findall(rf'^{name}_bucket{{le="([^"]+)"}} (\S+)$', metrics, re.MULTILINE)
@@ -261,9 +293,20 @@ def _of_all(health: StoreHealth) -> Iterator[Finding]:
         yield Finding(Symptom.NO_WRITES, detail=health.trouble)
     if health.commit_ms and median(health.commit_ms) > SLOW_COMMIT_MS:
         yield Finding(Symptom.SLOW_COMMIT, detail=f"{median(health.commit_ms):.0f} ms")
+    yield from _diverged(health)
     versions = sorted({one.version for one in health.endpoints if one.version})
     if len(versions) > 1:
         yield Finding(Symptom.VERSIONS_DIFFER, detail=", ".join(versions))
+
+
+def _diverged(health: StoreHealth) -> Iterator[Finding]:
+    """Who has other data than most; where as many have the one as the other, than the leader."""
+    told = Counter(one.digest for one in health.endpoints if one.digest)
+    led = next((one.digest for one in health.endpoints if one.leads), "")
+    right = max(told, key=lambda digest: (told[digest], digest == led), default="")
+    for one in health.endpoints:
+        if one.digest and one.digest != right:
+            yield Finding(Symptom.DIVERGED, one.member or one.endpoint)
 
 
 def _of_one(one: EndpointHealth) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ from standfast.stores.health import (
 from standfast.stores.leadership import seat
 from standfast.stores.ledger import Ledger
 from standfast.stores.room import make_room
-from tests.stores.etcds import Etcds
+from tests.stores.etcds import Etcds, cluster_of, octets
 
 QUOTA = 2 * 1024 * 1024
 SETTLE_S = 30.0
@@ -180,9 +180,25 @@ async def test_dead_members_are_named_and_the_lack_of_a_majority_is_told(
     etcds.start("b", "w")
 
 
+async def test_a_member_whose_data_differ_is_found_though_it_can_serve(tmp_path: Path, etcds: Etcds) -> None:
+    """Two etcds that know nothing of each other stand in for one whose members' data have come to differ."""
+    other = Etcds(tmp_path, cluster_of(octets() + 9, 1))
+    stores = [Etcd("t", [endpoint]) for endpoint in (etcds.endpoint("a"), other.endpoint("a"))]
+    both = Gateway([etcds.endpoint("a"), other.endpoint("a")], patience=Patience())
+    try:
+        other.start()
+        for store, key in zip(stores, ("x", "y"), strict=True):
+            await store.transact([], [(key, b"1")])
+        assert Symptom.DIVERGED in {finding.symptom for finding in judge(await examine(both, stores[0]))}
+    finally:
+        for one in (*stores, both):
+            await one.close()
+        other.stop()
+
+
 # ---------------------------------------------------------------- judging
 
-WELL = EndpointHealth(endpoint="http://a", member="a", version="3.6.11", leader=7, leads=True, term=2)
+WELL = EndpointHealth(endpoint="http://a", member="a", version="3.6.11", leader=7, leads=True, term=2, digest="this")
 DISK = Disk(count=100, mean_ms=1.0, p99_ms=2.0)
 FINE = StoreHealth(endpoints=(WELL,) * 3, alarms=(), read_ms=1.0, commit_ms=(2.0,) * 5)
 ILL: dict[Symptom, StoreHealth] = {
@@ -190,6 +206,7 @@ ILL: dict[Symptom, StoreHealth] = {
     Symptom.NO_MAJORITY: structs.replace(FINE, alarms=None, read_ms=None, commit_ms=()),
     Symptom.FULL: structs.replace(FINE, alarms=("NOSPACE",)),
     Symptom.NO_WRITES: structs.replace(FINE, commit_ms=(), trouble="why"),
+    Symptom.DIVERGED: structs.replace(FINE, endpoints=(WELL, WELL, structs.replace(WELL, digest="other"))),
     Symptom.SLOW_COMMIT: structs.replace(FINE, commit_ms=(1.0, 300.0, 300.0)),
 }
 ILL_ENDPOINT: dict[Symptom, EndpointHealth] = {
