@@ -121,11 +121,13 @@ async def test_a_unit_that_dies_is_not_restarted_by_systemd_but_reported(stage: 
 
 
 async def test_a_unit_that_runs_already_is_not_taken_for_ours(stage: Stage):
-    wanted = order(stage)
+    wanted = order(stage, None, "TimeoutStopSec=0.2")
     stand_in().ask("start", unit_of(stage))
     stage.warden.launch(wanted)
     assert (await stage.report(Exited)).exit_code == EXIT_NOT_OURS
+    assert sorted(stage.living()) == list(ALL)
     stand_in().ask("stop", unit_of(stage))
+    await until(lambda: stage.living() == [])
 
 
 @pytest.mark.parametrize("setting", ["Slice=system.slice", "Restart=always"])

@@ -45,6 +45,7 @@ class Unit:
         self.process: subprocess.Popen[bytes] | None = None
         self.wanted = False
         self.result = "inactive"
+        self.home = ""
         self.reload()
 
     def reload(self) -> None:
@@ -60,7 +61,7 @@ class Unit:
 
     @property
     def group(self) -> Path:
-        return cgroup_mount() / self.slice / self.name
+        return cgroup_mount() / self.home.lstrip("/")
 
     @property
     def active(self) -> str:
@@ -73,7 +74,7 @@ class Unit:
             "Restart": self.settings.get("Restart", "no"),
             "Slice": self.slice,
             "ActiveState": self.active,
-            "ControlGroup": f"/{self.slice}/{self.name}" if self.process else "",
+            "ControlGroup": self.home if self.process else "",
         }
 
     def start(self) -> int:
@@ -87,6 +88,7 @@ class Unit:
         condition = self.settings.get("ConditionPathExists")
         if self.process or (condition and not Path(condition).exists()):
             return 0
+        self.home = f"/{self.slice}/{self.name}"  # it stays there, whatever the settings become meanwhile
         self.group.mkdir(parents=True, exist_ok=True)
         self.wanted = True
         joined = f"echo $$ >{self.group}/cgroup.procs && {self.settings['ExecStart']}"
