@@ -69,6 +69,7 @@ class Cluster:
                 for path in (out / "trust" / name).iterdir():
                     machine.put(f"/etc/standfast/trust/{name}/{path.name}", path.read_text())
                 machine.sh(f"chmod 755 {PROGRAM}; chmod -R go= /etc/standfast/trust; mkdir -p /data /run/standfast")
+                machine.sh("sync")  # the power may be cut soon
 
     def start(self, *names: str) -> None:
         """Start the daemons, of all or of these."""

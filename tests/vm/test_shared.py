@@ -23,7 +23,7 @@ def cluster(booted: Lab) -> Iterator[Cluster]:
 def storage_trouble(cluster: Cluster, by: str) -> str:
     """What a member says of the storage, itself."""
     notices = cluster.status(by).get("notices", ())
-    return next((notice["detail"] for notice in notices if notice["kind"] == "storage_unready"), "")
+    return next((notice["detail"] for notice in notices if notice["kind"] == "standby_unready"), "")
 
 
 def test_an_owner_that_loses_power_is_replaced_when_the_server_has_given_its_lock_away(
