@@ -17,7 +17,7 @@ from standfast.clusterfile import load
 from standfast.drill.acts import BY_NAME
 from standfast.drill.audit import Verdict
 from standfast.drill.director import Director, Rhythm
-from standfast.drill.endpoint import given, own_proxy
+from standfast.drill.endpoint import Endpoint, given, own_proxy
 from standfast.drill.report import html_report
 from standfast.drill.result import DrillResult
 from standfast.drill.table import result_table
@@ -94,7 +94,7 @@ def drill(
     if qm not in {spec.name for spec in cluster.queue_managers}:
         raise UsageError(f"{file} has no queue manager {qm!r}.")
     played = [BY_NAME[act] for act in (acts or MILD)] * rounds
-    opened: Callable[[], AbstractAsyncContextManager[tuple[str, int]]] = lambda: (  # noqa: E731 - a value of that type
+    opened: Callable[[], AbstractAsyncContextManager[Endpoint]] = lambda: (  # noqa: E731 - a value of that type
         given(*endpoint) if endpoint else own_proxy(file, qm)
     )
     reach = Reach(cluster, {name: run_dir / f"{name}.sock"})

@@ -18,8 +18,9 @@ from msgspec import Struct
 from standfast import __version__
 from standfast.drill.acts import Act
 from standfast.drill.chronicle import Chronicle
+from standfast.drill.endpoint import Endpoint
 from standfast.drill.process import LoadProcess
-from standfast.drill.record import LoadRecord, LoadSettings, Tick
+from standfast.drill.record import ATTEMPTS, LoadRecord, LoadSettings, Tick
 from standfast.drill.result import DrillResult
 from standfast.drill.sightings import Sightings
 from standfast.drill.stage import Stage
@@ -73,7 +74,7 @@ class Director:
         reach: Reach,
         qm: str,
         run_dirs: Mapping[str, Path],
-        endpoint: Callable[[], AbstractAsyncContextManager[tuple[str, int]]],
+        endpoint: Callable[[], AbstractAsyncContextManager[Endpoint]],
         rhythm: Rhythm | None = None,
         *,
         inside: Sequence[str] = (),
@@ -107,11 +108,12 @@ class Director:
         return summarise(record, await self._circumstances(began_at))
 
     async def _loaded(self, acts: Sequence[Act]) -> LoadRecord:
-        async with self._endpoint() as (address, port):
+        async with self._endpoint() as endpoint:
             settings = LoadSettings(
                 kind=self._spec.kind,
-                address=address,
-                port=port,
+                address=endpoint.address,
+                port=endpoint.port,
+                attempts=1 if endpoint.holds else ATTEMPTS,
                 run=f"drill{secrets.token_hex(4)}",
                 every_ms=self._rhythm.every_ms,
                 retry_ms=self._rhythm.retry_ms,

@@ -5,14 +5,23 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from standfast.errors import MachineError
 
 PROXY_START_S = 10.0
 
 
+class Endpoint(NamedTuple):
+    """Where clients go; `holds`: who comes while nobody serves is kept waiting, and led to the next owner."""
+
+    address: str
+    port: int
+    holds: bool = False
+
+
 @asynccontextmanager
-async def own_proxy(cluster_file: Path, qm: str, inside: Sequence[str] = ()) -> AsyncIterator[tuple[str, int]]:
+async def own_proxy(cluster_file: Path, qm: str, inside: Sequence[str] = ()) -> AsyncIterator[Endpoint]:
     """A proxy process, as any client machine would run it; raises MachineError when it does not start.
 
     `inside`: what to put before a command to run it where clients are.
@@ -32,7 +41,7 @@ async def own_proxy(cluster_file: Path, qm: str, inside: Sequence[str] = ()) -> 
         if not port.isdecimal():
             raise MachineError(f"The drill's proxy did not start: {line.strip()}")
         draining = asyncio.create_task(process.stderr.read())
-        yield "127.0.0.1", int(port)
+        yield Endpoint("127.0.0.1", int(port), holds=True)
     finally:
         process.kill()
         await process.wait()
@@ -41,6 +50,6 @@ async def own_proxy(cluster_file: Path, qm: str, inside: Sequence[str] = ()) -> 
 
 
 @asynccontextmanager
-async def given(address: str, port: int) -> AsyncIterator[tuple[str, int]]:
+async def given(address: str, port: int) -> AsyncIterator[Endpoint]:
     """An endpoint that is there already, such as a virtual IP or a load balancer."""
-    yield address, port
+    yield Endpoint(address, port)

@@ -93,8 +93,9 @@ class Load:
             line.connection = await self._client.consumer(index, self._received, line.gone.set)
             return line
 
+        attempts = min(self._client.consumer_attempts, self._settings.attempts)
         while True:
-            line = await dial(attempt, pace(self._settings, self._client.consumer_attempts), self._tell)
+            line = await dial(attempt, pace(self._settings, attempts), self._tell)
             try:
                 await line.gone.wait()
             finally:

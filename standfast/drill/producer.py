@@ -19,7 +19,6 @@ from standfast.model.timing import NS_PER_MS
 from standfast.ports import boottime_ns
 
 MS_PER_S = 1000
-_ATTEMPTS = 8
 
 
 class Line:
@@ -77,7 +76,7 @@ class Producer:
         """Connect, and again whenever the connection is lost; runs until cancelled."""
         try:
             while True:
-                self._line = await dial(self._attempt, pace(self._settings, _ATTEMPTS), self._tell)
+                self._line = await dial(self._attempt, pace(self._settings, self._settings.attempts), self._tell)
                 self._tell("")
                 self.connections += 1
                 self.outbox.connected(boottime_ns())

@@ -8,6 +8,8 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 Positive = Annotated[int, Meta(ge=1)]
+ATTEMPTS = 8
+"""Where a packet that nobody answers costs an attempt: a new one each `retry_ms` must find the next owner in time."""
 
 
 class LoadSettings(Struct, frozen=True, kw_only=True):
@@ -26,6 +28,7 @@ class LoadSettings(Struct, frozen=True, kw_only=True):
         window: most messages that one producer has on the wire without an answer.
         silence_ms: a connection that answers nothing for so long is given up.
         attempt_ms: a connection attempt is given up after this time.
+        attempts: most of one client that are under way at once; one is enough where the endpoint holds who comes.
         drain_s: how long to wait at the end for the last acknowledgements, and again for the consumers.
         tick_ms: how often to report progress.
         user: to log in with; empty for none.
@@ -44,6 +47,7 @@ class LoadSettings(Struct, frozen=True, kw_only=True):
     window: Positive = 256
     silence_ms: Positive = 250
     attempt_ms: Positive = 1000
+    attempts: Positive = ATTEMPTS
     drain_s: Annotated[float, Meta(gt=0)] = 30.0
     tick_ms: Positive = 100
     user: str = ""

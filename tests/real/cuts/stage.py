@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from standfast.drill.audit import Verdict as Kept
 from standfast.drill.audit import all_messages, audit
-from standfast.drill.endpoint import own_proxy
+from standfast.drill.endpoint import Endpoint, own_proxy
 from standfast.drill.outage import Fault, impacts, outages
 from standfast.drill.process import LoadProcess
-from standfast.drill.record import LoadRecord, LoadSettings, Tick
+from standfast.drill.record import ATTEMPTS, LoadRecord, LoadSettings, Tick
 from standfast.drill.summary import shortest_outage_ns
 from standfast.lab.lab import Lab
 from standfast.lab.network import CLIENT, Network, Way, both_ways
@@ -111,7 +111,7 @@ class Stage(Running):
         """All members but these."""
         return [name for name in self.lab.nodes if name not in names]
 
-    def endpoint(self) -> contextlib.AbstractAsyncContextManager[tuple[str, int]]:
+    def endpoint(self) -> contextlib.AbstractAsyncContextManager[Endpoint]:
         """What clients connect to: a proxy on their own machine."""
         return own_proxy(self.lab.directory / CLUSTER_FILE, QM, self.lab.inside(CLIENT))
 
@@ -120,8 +120,14 @@ class Stage(Running):
         """Load through the endpoint, from where clients are; entered when messages flow."""
         ticks: list[Tick] = []
         inside = self.lab.inside(CLIENT)
-        async with self.endpoint() as (address, port):
-            settings = LoadSettings(kind="nats", address=address, port=port, run=f"c{secrets.token_hex(4)}")
+        async with self.endpoint() as endpoint:
+            settings = LoadSettings(
+                kind="nats",
+                address=endpoint.address,
+                port=endpoint.port,
+                attempts=1 if endpoint.holds else ATTEMPTS,
+                run=f"c{secrets.token_hex(4)}",
+            )
             async with LoadProcess(settings, ticks.append, inside) as load:
                 while not any(tick.acked for tick in ticks):  # noqa: ASYNC110 - ticks come from another process
                     await asyncio.sleep(0.02)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from standfast.disposable import bare_python
-from standfast.drill.endpoint import given
+from standfast.drill.endpoint import Endpoint, given
 from standfast.endpoints.vip_bearer import SOCKET
 from standfast.lab.network import CLIENT
 from standfast.lab.plan import CLUSTER_FILE, RUN
@@ -78,7 +78,7 @@ class VipStage(Stage):
 
     vip = VIP
 
-    def endpoint(self) -> contextlib.AbstractAsyncContextManager[tuple[str, int]]:
+    def endpoint(self) -> contextlib.AbstractAsyncContextManager[Endpoint]:
         return given(self.vip, self.lab.cluster.queue_managers[0].port)
 
     def on(self, name: str) -> set[str]:
