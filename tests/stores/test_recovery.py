@@ -1,4 +1,7 @@
-"""A store rebuilt from one survivor: who joins it afterwards has what the survivor has, under the same revisions."""
+"""A store rebuilt from one survivor: who joins it afterwards has what the survivor has, under the same revisions.
+
+And where members' data differ all the same, a look at the store finds it.
+"""
 
 import time
 from contextlib import AsyncExitStack
@@ -13,6 +16,8 @@ from standfast.ports import KeyChange
 from standfast.quorum import transactions as tx
 from standfast.quorum.rules import Rules
 from standfast.stores.etcd import Etcd
+from standfast.stores.etcd_http import Gateway, Patience
+from standfast.stores.health import Symptom, examine, judge
 from standfast.stores.ledger import Ledger
 from standfast.stores.recovery import Recovery
 from tests.stores.etcds import Etcds, cluster_of, octets
@@ -79,3 +84,23 @@ async def test_what_only_the_survivors_database_knew_is_known_to_all_who_join(tm
             await stack.enter_async_context(running(server_of(etcds, name, disk)))
         for name in LOST:
             assert await held_by(etcds, name) == alone
+
+
+async def test_a_member_whose_data_differ_is_found_though_it_can_serve(tmp_path: Path) -> None:
+    """Two etcds that know nothing of each other stand in for one whose members' data have come to differ."""
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+    alone = [Etcds(folder, cluster_of(octets() + 46 + at, 1)) for at, folder in enumerate(folders)]
+    stores = [Etcd("t", one.endpoints) for one in alone]
+    both = Gateway([one.endpoint("a") for one in alone], patience=Patience())
+    try:
+        for one, store, key in zip(alone, stores, ("x", "y"), strict=True):
+            one.start()
+            await store.transact([], [(key, b"1")])
+        assert Symptom.DIVERGED in {finding.symptom for finding in judge(await examine(both, stores[0]))}
+    finally:
+        for opened in (*stores, both):
+            await opened.close()
+        for one in alone:
+            one.stop()

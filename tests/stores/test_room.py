@@ -35,7 +35,7 @@ from standfast.stores.health import (
 from standfast.stores.leadership import seat
 from standfast.stores.ledger import Ledger
 from standfast.stores.room import make_room
-from tests.stores.etcds import Etcds, cluster_of, octets
+from tests.stores.etcds import Etcds
 
 QUOTA = 2 * 1024 * 1024
 SETTLE_S = 30.0
@@ -178,22 +178,6 @@ async def test_dead_members_are_named_and_the_lack_of_a_majority_is_told(
     found = judge(await examine(gateway, etcd))
     assert found[0].symptom is Symptom.NO_MAJORITY
     etcds.start("b", "w")
-
-
-async def test_a_member_whose_data_differ_is_found_though_it_can_serve(tmp_path: Path, etcds: Etcds) -> None:
-    """Two etcds that know nothing of each other stand in for one whose members' data have come to differ."""
-    other = Etcds(tmp_path, cluster_of(octets() + 9, 1))
-    stores = [Etcd("t", [endpoint]) for endpoint in (etcds.endpoint("a"), other.endpoint("a"))]
-    both = Gateway([etcds.endpoint("a"), other.endpoint("a")], patience=Patience())
-    try:
-        other.start()
-        for store, key in zip(stores, ("x", "y"), strict=True):
-            await store.transact([], [(key, b"1")])
-        assert Symptom.DIVERGED in {finding.symptom for finding in judge(await examine(both, stores[0]))}
-    finally:
-        for one in (*stores, both):
-            await one.close()
-        other.stop()
 
 
 # ---------------------------------------------------------------- judging
