@@ -20,7 +20,7 @@ from standfast.drill.acts import Act
 from standfast.drill.chronicle import Chronicle
 from standfast.drill.endpoint import Endpoint
 from standfast.drill.process import LoadProcess
-from standfast.drill.record import ATTEMPTS, LoadRecord, LoadSettings, Tick
+from standfast.drill.record import LoadRecord, LoadSettings, Tick
 from standfast.drill.result import DrillResult
 from standfast.drill.sightings import Sightings
 from standfast.drill.stage import Stage
@@ -113,7 +113,7 @@ class Director:
                 kind=self._spec.kind,
                 address=endpoint.address,
                 port=endpoint.port,
-                attempts=1 if endpoint.holds else ATTEMPTS,
+                attempts=endpoint.attempts,
                 run=f"drill{secrets.token_hex(4)}",
                 every_ms=self._rhythm.every_ms,
                 retry_ms=self._rhythm.retry_ms,

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from standfast.drill.record import ATTEMPTS
 from standfast.errors import MachineError
 
 PROXY_START_S = 10.0
@@ -18,6 +19,11 @@ class Endpoint(NamedTuple):
     address: str
     port: int
     holds: bool = False
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts of one client make sense at once."""
+        return 1 if self.holds else ATTEMPTS
 
 
 @asynccontextmanager

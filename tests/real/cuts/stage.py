@@ -18,7 +18,7 @@ from standfast.drill.audit import all_messages, audit
 from standfast.drill.endpoint import Endpoint, own_proxy
 from standfast.drill.outage import Fault, impacts, outages
 from standfast.drill.process import LoadProcess
-from standfast.drill.record import ATTEMPTS, LoadRecord, LoadSettings, Tick
+from standfast.drill.record import LoadRecord, LoadSettings, Tick
 from standfast.drill.summary import shortest_outage_ns
 from standfast.lab.lab import Lab
 from standfast.lab.network import CLIENT, Network, Way, both_ways
@@ -125,7 +125,7 @@ class Stage(Running):
                 kind="nats",
                 address=endpoint.address,
                 port=endpoint.port,
-                attempts=1 if endpoint.holds else ATTEMPTS,
+                attempts=endpoint.attempts,
                 run=f"c{secrets.token_hex(4)}",
             )
             async with LoadProcess(settings, ticks.append, inside) as load:
