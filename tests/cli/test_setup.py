@@ -19,10 +19,11 @@ from standfast.member.statedir import StateDir
 from standfast.member.urgency import Priority
 from standfast.model.cluster import Role
 from standfast.trust import load_cluster_key
+from tests.addresses import own
 
 ROOT = Path(main_module.__file__).parents[2]
-NET = f"127.0.{60 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))}"
-"""Of each worker its own: `check` tries to bind ports, and two that do so at once are in each other's way."""
+NET = own(60)
+"""`check` tries to bind ports, and two that do so at once are in each other's way."""
 DATA = ["--data", f"a={NET}.1", "--data", f"b={NET}.2,{NET}.12", "--witness", f"w={NET}.3"]
 
 

@@ -13,9 +13,10 @@ from standfast.links.frame import KEY_BYTES
 from standfast.links.udp import DRAIN, UdpLinks
 from standfast.model.cluster import Cluster, MemberSpec, Role
 from standfast.model.messages import Ack, Message
+from tests.addresses import own
 
 KEY = bytes(KEY_BYTES)
-PORT = 7400
+NET, PORT = own(30), 7400
 
 
 def cluster(**addresses: tuple[str, ...]) -> Cluster:
@@ -28,7 +29,7 @@ def cluster(**addresses: tuple[str, ...]) -> Cluster:
     )
 
 
-TWO_LINKS = cluster(a=("127.0.30.1", "127.0.30.11"), b=("127.0.30.2", "127.0.30.12"), w=("127.0.30.3",))
+TWO_LINKS = cluster(a=(f"{NET}.1", f"{NET}.11"), b=(f"{NET}.2", f"{NET}.12"), w=(f"{NET}.3",))
 
 
 class Member:
@@ -82,8 +83,8 @@ async def test_a_message_goes_over_every_link_and_each_path_knows_when_it_was_he
         await b.hears(7)
         await b.hears(7)
         assert [(path.local, path.remote) for path in b.links.paths if path.peer.member == "a"] == [
-            ("127.0.30.2", "127.0.30.1"),
-            ("127.0.30.12", "127.0.30.11"),
+            (f"{NET}.2", f"{NET}.1"),
+            (f"{NET}.12", f"{NET}.11"),
         ]
         await settle(a, w)
         await settle(w, a)
@@ -116,7 +117,7 @@ async def test_a_flood_of_junk_leaves_the_loop_room_and_the_members_in_touch() -
         await settle(a, b)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             for size in range(DRAIN + 30):
-                stranger.sendto(bytes(size), ("127.0.30.2", PORT))
+                stranger.sendto(bytes(size), (f"{NET}.2", PORT))
         while not b.links.counters.malformed:  # noqa: ASYNC110 - counts turns of the loop
             await asyncio.sleep(0)
         assert b.links.counters.malformed == DRAIN, "one turn of the loop reads no more"
@@ -125,7 +126,7 @@ async def test_a_flood_of_junk_leaves_the_loop_room_and_the_members_in_touch() -
 
 
 async def test_sending_never_raises_and_counts_what_failed() -> None:
-    lost = cluster(a=("127.0.30.1",), b=("203.0.113.9",), w=("127.0.30.3",))
+    lost = cluster(a=(f"{NET}.1",), b=("203.0.113.9",), w=(f"{NET}.3",))
     async with members(lost, "a") as (a,):
         a.say("b", 1)  # a socket bound to the loopback address cannot reach another network
         a.links.send("w", Ack(sender="x" * 70_000, incarnation=1, sent_ns=1, term_ns=1))
@@ -136,15 +137,13 @@ async def test_sending_never_raises_and_counts_what_failed() -> None:
 
 async def test_a_taken_port_is_told_and_nothing_stays_open() -> None:
     async with members(TWO_LINKS, "a"):
-        second = UdpLinks(cluster(a=("127.0.30.9", "127.0.30.11"), b=("127.0.30.2",)), "a", KEY)
+        second = UdpLinks(cluster(a=(f"{NET}.9", f"{NET}.11"), b=(f"{NET}.2",)), "a", KEY)
         with pytest.raises(MachineError):
             await second.open(lambda _: None)
         assert not second._sockets
 
 
-THREE_AND_ONE = cluster(
-    a=("127.0.30.1", "127.0.30.11"), b=("127.0.30.2", "127.0.30.12"), w=("127.0.30.3",), d=("127.0.30.4",)
-)
+THREE_AND_ONE = cluster(a=(f"{NET}.1", f"{NET}.11"), b=(f"{NET}.2", f"{NET}.12"), w=(f"{NET}.3",), d=(f"{NET}.4",))
 
 
 async def test_a_member_that_is_added_is_spoken_to_and_heard_while_the_others_notice_nothing() -> None:
@@ -189,7 +188,7 @@ async def test_a_member_that_is_removed_and_added_again_must_be_met_anew() -> No
 
 
 async def test_a_member_that_is_replaced_is_reached_at_its_new_address() -> None:
-    moved = cluster(a=("127.0.30.1", "127.0.30.11"), b=("127.0.30.22",), w=("127.0.30.3",))
+    moved = cluster(a=(f"{NET}.1", f"{NET}.11"), b=(f"{NET}.22",), w=(f"{NET}.3",))
     async with members(TWO_LINKS, "a", "b") as (a, b), members(moved, "b") as (new,):
         await settle(a, b)
         a.links.follow(moved)
@@ -205,7 +204,7 @@ async def test_a_member_that_is_replaced_is_reached_at_its_new_address() -> None
 @pytest.mark.parametrize("address", ["203.0.113.9", "no.such.host"])
 async def test_an_address_that_is_not_of_this_machine_is_told(address: str) -> None:
     with pytest.raises(MachineError):
-        await UdpLinks(cluster(a=(address,), b=("127.0.30.2",)), "a", KEY).open(lambda _: None)
+        await UdpLinks(cluster(a=(address,), b=(f"{NET}.2",)), "a", KEY).open(lambda _: None)
 
 
 def test_the_room_asks_no_wall_clock() -> None:

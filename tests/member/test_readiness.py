@@ -24,10 +24,12 @@ from standfast.model.records import Assignment
 from standfast.model.view import Kept, View
 from standfast.ports import Place
 from standfast.quorum import signals as sig
+from tests.addresses import WORKER, own
 from tests.member.test_fitness import Notices
 from tests.member.warden_stage import until
 
-ADDRESS, PORT = "127.0.11.7", 21_300
+NET = own(11)
+ADDRESS, PORT = f"{NET}.7", 21_300 + WORKER
 MB = 1_000_000
 ENOUGH = 10**9
 
@@ -101,7 +103,7 @@ async def test_a_program_that_is_removed_and_a_port_that_is_taken_and_a_storage_
             with socket.create_server((bound_to, PORT)):
                 await standby.unready(Why.PORT)
             await standby.ready()
-        with socket.create_server(("127.0.11.8", PORT)):  # another address of this machine: not in its way
+        with socket.create_server((f"{NET}.8", PORT)):  # another address of this machine: not in its way
             await standby.ready()
 
         shutil.rmtree(standby.storage)
@@ -176,8 +178,8 @@ def test_what_listens_is_found_by_address_and_port(told_by: str, monkeypatch: py
         found = listeners()
         for address, everywhere, free in (
             (ADDRESS, False, False),
-            ("127.0.11.9", False, True),
-            ("127.0.11.9", True, False),
+            (f"{NET}.9", False, True),
+            (f"{NET}.9", True, False),
             ("::1", False, False),
             ("fd00::1", False, True),
         ):

@@ -1,7 +1,6 @@
 """Real etcd members on loopback addresses, started as the product starts them."""
 
 import json
-import os
 import signal
 import ssl
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from standfast.model.cluster import Cluster, MemberSpec, Role
 from standfast.stores.etcd_program import find_etcd
 from standfast.stores.etcd_settings import EtcdTuning, TlsFiles, arguments, client_url
+from tests.addresses import WORKER
 
 START_S = 15.0
 
@@ -69,9 +69,12 @@ class Etcds:
             self.leader(by=name)
 
     def leader(self, by: str | None = None, other_than: str = "") -> str:
-        """Name of the leader as `by` sees it; waits until there is one, other than that."""
+        """Name of the leader as `by` sees it; waits until there is one, other than that.
+
+        Whoever has ended, such as for an address that is taken, is answered for by nobody else.
+        """
         until = time.monotonic() + START_S
-        while time.monotonic() < until:
+        while time.monotonic() < until and all(process.poll() is None for process in self._running.values()):
             for name in [by] if by else list(self._running):
                 with suppress(OSError):
                     status = self.post(name, "/v3/maintenance/status")
@@ -111,8 +114,7 @@ class Etcds:
 
 def octets() -> int:
     """First of ten addresses that no other test process uses."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    return 10 + 60 * (int(worker.removeprefix("gw")) % 4)
+    return 10 + 60 * (WORKER % 4)
 
 
 def certificates(folder: Path, addresses: list[str]) -> TlsFiles:

@@ -30,11 +30,12 @@ from standfast.stores.etcd import Etcd
 from standfast.stores.ledger import Ledger
 from standfast.stores.memory import MemoryStore
 from standfast.stores.restoring import MARGIN, restore, undo
+from tests.addresses import own
 from tests.stores.etcds import Etcds
 
 NOW = datetime(2026, 11, 22, 16, 40, tzinfo=UTC)
 MEMBERS = tuple(
-    MemberSpec(name=name, role=Role.WITNESS if name == "w" else Role.DATA, addresses=(f"127.0.97.{number}",))
+    MemberSpec(name=name, role=Role.WITNESS if name == "w" else Role.DATA, addresses=(f"{own(97)}.{number}",))
     for number, name in enumerate("abw", 10)
 )
 QMS = ("orders", "bills", "given-up")

@@ -35,13 +35,14 @@ from standfast.stores.health import (
 from standfast.stores.leadership import seat
 from standfast.stores.ledger import Ledger
 from standfast.stores.room import make_room
+from tests.addresses import own
 from tests.stores.etcds import Etcds
 
 QUOTA = 2 * 1024 * 1024
 SETTLE_S = 30.0
 BIG = 64 * 1024
 MEMBERS = tuple(
-    MemberSpec(name=name, role=Role.WITNESS if name == "w" else Role.DATA, addresses=(f"127.0.92.{number}",))
+    MemberSpec(name=name, role=Role.WITNESS if name == "w" else Role.DATA, addresses=(f"{own(92)}.{number}",))
     for number, name in enumerate("abw", 20)
 )
 CLUSTER = Cluster(name="full", id="full", members=MEMBERS)
