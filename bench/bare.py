@@ -5,15 +5,27 @@ With the priority that the warden gives: a broker that is as nice as a nice benc
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 
+from standfast.drill.director import Rhythm
+from standfast.drill.process import LoadProcess
+from standfast.drill.record import LoadSettings
 from standfast.managers.registry import driver
 from standfast.ports import NotReady, Place, boottime_ns
 
 NS_PER_MS = 1e6
 ASK_S = 5.0
 AGAIN_S = 0.001
+
+
+class Bare(NamedTuple):
+    """One life of a bare broker: milliseconds from spawn to readiness, and from the signal that stops it to its end."""
+
+    start: float
+    stop: float
 
 
 @asynccontextmanager
@@ -46,13 +58,30 @@ async def bare_broker(kind: str, place: Place, inside: Sequence[str] = ()) -> As
         await process.wait()
 
 
-async def bare_start_ms(kind: str, place: Place) -> float:
-    """From spawn to readiness, in milliseconds."""
-    async with bare_broker(kind, place) as began_ns:
-        while True:
-            try:
-                await driver(kind).ready(place, ASK_S)
-            except NotReady:
-                await asyncio.sleep(AGAIN_S)
-            else:
-                return (boottime_ns() - began_ns) / NS_PER_MS
+async def life_of(kind: str, place: Place, rhythm: Rhythm) -> Bare:
+    """Start it, load it as a drill does, and stop it under this load."""
+    flows = asyncio.Event()
+    load = LoadSettings(
+        kind=kind,
+        address=place.address,
+        port=place.port,
+        run=f"bare{secrets.token_hex(4)}",
+        every_ms=rhythm.every_ms,
+        retry_ms=rhythm.retry_ms,
+    )
+    async with AsyncExitStack() as beside:
+        async with bare_broker(kind, place) as began_ns:
+            while True:
+                try:
+                    await driver(kind).ready(place, ASK_S)
+                except NotReady:
+                    await asyncio.sleep(AGAIN_S)
+                else:
+                    break
+            ready_ns = boottime_ns()
+            await beside.enter_async_context(LoadProcess(load, lambda tick: flows.set() if tick.consumed else None))
+            await flows.wait()
+            await asyncio.sleep(rhythm.steady_s)
+            stopped_ns = boottime_ns()
+        ended_ns = boottime_ns()
+    return Bare((ready_ns - began_ns) / NS_PER_MS, (ended_ns - stopped_ns) / NS_PER_MS)

@@ -41,7 +41,8 @@ async def measure(kind: str, act: str, profile: str, rounds: int) -> dict[str, A
         "doubled": result.totals.doubled,
         "outage": spread([row["outage"] for row in rows]),
         **{piece: spread([row[piece] for row in rows]) for piece in PIECES},
-        "bare_start": spread(bare),
+        "bare_start": spread([one.start for one in bare]),
+        "bare_stop": spread([one.stop for one in bare]),
     }
 
 

@@ -23,6 +23,7 @@ from figures import renewed, save
 from standfast.links.frame import KEY_BYTES, Endpoint, Seal, encode
 from standfast.member.snapshot import Heard, Snapshot
 from standfast.model.cluster import Cluster, MemberSpec, QueueManagerSpec, Role, StorageSpec
+from standfast.model.messages import Heartbeat
 from standfast.model.records import Assignment, MemberRecord, MemberState, Phase, SettingsRecord
 from standfast.model.timing import PROFILES
 from standfast.model.view import Kept, View
@@ -37,13 +38,14 @@ from standfast.sim.what_if import Play
 
 PART, KEYS = "growth", ("members", "queue_managers")
 TIMING = PROFILES["normal"]
-MEMBERS = (3, 5, 7, 15, 31, 63)
+MEMBERS = (3, 5, 7, 15, 31, 63, 99)
 QUEUE_MANAGERS = (1, 10, 100, 1_000, 10_000)
 FEW_MEMBERS, FEW_QUEUE_MANAGERS = 7, 10
 INTERVALS, MOST_MESSAGES = 20, 40_000
 """Of a cluster at rest, so many are measured, but fewer where members say so much to each other."""
 MOST_DEATHS = 1_000
 """With more queue managers the death is not played: each of so many transactions is looked at by each member."""
+MASKS, LARGEST_MASK = ("hears", "isolated", "fit"), (1 << 64) - 1
 VICTIM = "m01"
 MS = 1_000.0
 NS_PER_MS = 1e6
@@ -113,8 +115,8 @@ FOUND = (
     "the coordinator (it judges each member by what all hear), one reason why a cluster has seven at most; with the",
     "square of the queue managers, a takeover: each of its transactions is news to every member, which looks at all of",
     "its own queue managers then. All else grows in proportion, and a heartbeat hardly at all: of queue managers it",
-    "names those only that its sender could not run. More than 64 members can not be: whom a member hears is a mask of",
-    "64 bits in its heartbeat.",
+    "names those only that its sender could not run. A frame holds no mask of more than 64 bits, one for each member",
+    "that is heard: what more members would need is added to its bytes.",
 )
 
 
@@ -173,11 +175,14 @@ class Watch:
         return MS * sum(took for _, _, took in self.steps)
 
 
-def frame_bytes(message: Any) -> int:
-    """On the wire, without the headers of UDP."""
+def frame_bytes(heartbeat: Heartbeat) -> int:
+    """On the wire, without the headers of UDP. The masks of more members than a frame knows: as if it had room."""
     me, other = Endpoint("a", 0), Endpoint("b", 0)
     seal = Seal(cluster_id="growth", key=bytes(KEY_BYTES), me=me, peers=(other,), counters=LinkCounters())
-    return len(seal.seal(other, encode(message)))
+    masks = {name: getattr(heartbeat, name) for name in MASKS}
+    cut = msgspec.structs.replace(heartbeat, **{name: mask & LARGEST_MASK for name, mask in masks.items()})
+    more = sum((max(0, mask.bit_length() - LARGEST_MASK.bit_length()) + 7) // 8 for mask in masks.values())
+    return len(seal.seal(other, encode(cut))) + more
 
 
 def measure(members: int, count: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bare import NS_PER_MS, bare_start_ms
+from bare import NS_PER_MS, Bare, life_of
 from msgspec import structs
 
 from standfast.drill.acts import BY_NAME
@@ -26,10 +26,10 @@ RHYTHM = Rhythm(every_ms=5, retry_ms=20, steady_s=0.6)
 
 async def drill(
     profile: str, act: str, rounds: int, kind: str = "nats", rhythm: Rhythm = RHYTHM
-) -> tuple[DrillResult, list[dict[str, float]], list[float]]:
+) -> tuple[DrillResult, list[dict[str, float]], list[Bare]]:
     """Play one act so many times on a fresh lab.
 
-    Gives the drill's result, a row of milliseconds for each time, and bare starts of the broker on the same data.
+    Gives the drill's result, a row of milliseconds for each time, and lives of the bare broker on the same data.
     """
     acts = [BY_NAME[name] for name in ((act, "return") if act == "kill-node" else (act,))] * rounds
     with tempfile.TemporaryDirectory(prefix="standfast-bench-") as directory:
@@ -42,7 +42,7 @@ async def drill(
             result = await director.play(acts)
             rows = takeovers(director, result)
             lab.down()
-            return result, rows, await bare_starts(lab, rounds)
+            return result, rows, await lives(lab, rounds, rhythm)
         finally:
             lab.kill()
 
@@ -69,11 +69,11 @@ def takeovers(director: Director, result: DrillResult) -> list[dict[str, float]]
     return rows
 
 
-async def bare_starts(lab: Lab, rounds: int) -> list[float]:
-    """Milliseconds from spawn to readiness of the broker alone, on the data that the drill left behind."""
+async def lives(lab: Lab, rounds: int, rhythm: Rhythm) -> list[Bare]:
+    """Of the broker alone, on the data that the drill left behind."""
     spec = lab.cluster.queue_managers[0]
     place = structs.replace(Place.of(spec, lab.directory / "bare", "127.0.0.1"), port=14222)
-    return [await bare_start_ms(spec.kind, place) for _ in range(rounds)]
+    return [await life_of(spec.kind, place, rhythm) for _ in range(rounds)]
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

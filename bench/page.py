@@ -44,14 +44,16 @@ def takeover_lines(figures: list[dict[str, Any]]) -> list[str]:
         "## Outage seen by a client",
         "",
         "A client publishes every 5 ms and retries every 20 ms, through `standfast proxy`, to a NATS JetStream server",
-        "that syncs every write. `bare start`: the same server started by itself on the same data, in the same run.",
+        "that syncs every write. `start`, `stop`: of the same server by itself, under the same load, in the same run.",
+        "`beyond`: what is left of each outage without its detection, that start and, of a move, that stop.",
         "",
-        "| profile | term | what happened | n | outage | bare start | acknowledged | lost | doubled |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| profile | term | what happened | n | outage | start | stop | beyond | acknowledged | lost | doubled |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {one['profile']} | {one['term_ms']} | {one['act']} | {one['outage']['n']} | {pair(one['outage'])} | "
-        f"{pair(one['bare_start'])} | {one['acked']} | {one['lost']} | {one['doubled']} |"
+        f"{pair(one['bare_start'])} | {pair(one['bare_stop'])} | {pair(one['beyond'])} | "
+        f"{one['acked']} | {one['lost']} | {one['doubled']} |"
         for one in figures
     ]
     lines += [

@@ -9,9 +9,12 @@ syncs every write. Beside it, in the same run: how long that server takes to sta
 import argparse
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from bare import Bare
 from lab_run import PIECES, drill, spread
 
 from standfast.model.timing import PROFILES
@@ -33,10 +36,18 @@ async def measure(profile: str, act: str, rounds: int) -> dict[str, Any]:
         "doubled": result.totals.doubled,
         "outage": spread([row["outage"] for row in rows]),
         **{piece: spread([row[piece] for row in rows]) for piece in PIECES},
-        "bare_start": spread(bare),
+        "bare_start": spread([one.start for one in bare]),
+        "bare_stop": spread([one.stop for one in bare]),
+        "beyond": spread(beyond_ms(act, rows, bare)),
         "runs": [{name: round(ms, 1) for name, ms in row.items()} for row in rows],
         "environment": result.environment,
     }
+
+
+def beyond_ms(act: str, rows: Sequence[dict[str, float]], bare: Sequence[Bare]) -> list[float]:
+    """What is left of each outage without its detection, the bare broker's start and, of a move, its stop."""
+    own = median(one.start for one in bare) + (median(one.stop for one in bare) if act == "move" else 0.0)
+    return [row["outage"] - row["detect"] - own for row in rows]
 
 
 def main() -> None:
@@ -52,7 +63,9 @@ def main() -> None:
         for act in given.act or ACTS:
             one = asyncio.run(measure(profile, act, given.rounds))
             found.append(one)
-            pieces = "  ".join(f"{name} {one[name].get('median')}" for name in (*PIECES, "bare_start"))
+            pieces = "  ".join(
+                f"{name} {one[name].get('median')}" for name in (*PIECES, "bare_start", "bare_stop", "beyond")
+            )
             print(
                 f"{profile:9} {act:20} n={one['outage']['n']:<3} outage median {one['outage'].get('median')} "
                 f"max {one['outage'].get('max')} ms   {pieces}   lost {one['lost']}  {one['verdict']}",
