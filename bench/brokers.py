@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from figures import pair, results, save
-from lab_run import PIECES, drill, spread
+from lab_run import drill
 
 from standfast.drill.director import Rhythm
 from standfast.model.timing import PROFILES
@@ -28,22 +28,9 @@ EVERY_MS = {"nats": 5, "mosquitto": 10, "activemq": 10, "rabbitmq": 10}
 async def measure(kind: str, act: str, profile: str, rounds: int) -> dict[str, Any]:
     """One act on one kind."""
     rhythm = Rhythm(every_ms=EVERY_MS[kind], retry_ms=20, steady_s=1.0)
-    result, rows, bare = await drill(profile, act, rounds, kind, rhythm)
-    return {
-        "kind": kind,
-        "profile": profile,
-        "act": act,
-        "term_ms": PROFILES[profile].term_ms,
-        "verdict": str(result.verdict),
-        "breaches": list(result.breaches),
-        "acked": result.totals.acked,
-        "lost": result.totals.lost,
-        "doubled": result.totals.doubled,
-        "outage": spread([row["outage"] for row in rows]),
-        **{piece: spread([row[piece] for row in rows]) for piece in PIECES},
-        "bare_start": spread([one.start for one in bare]),
-        "bare_stop": spread([one.stop for one in bare]),
-    }
+    played = await drill(profile, act, rounds, kind, rhythm)
+    head = {"kind": kind, "profile": profile, "act": act, "term_ms": PROFILES[profile].term_ms}
+    return head | played.figures()
 
 
 async def measure_all(kinds: Sequence[str], profile: str, rounds: int) -> list[dict[str, Any]]:

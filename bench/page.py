@@ -56,6 +56,7 @@ def takeover_lines(figures: list[dict[str, Any]]) -> list[str]:
         f"{one['acked']} | {one['lost']} | {one['doubled']} |"
         for one in figures
     ]
+    lines += [f"- {one['profile']}, {one['act']}: {breach}" for one in figures for breach in one["breaches"]]
     lines += [
         "",
         "Where the time goes: until it was known (detect), until the owner began (decide), until the storage was",

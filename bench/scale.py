@@ -27,6 +27,7 @@ from figures import renewed, save
 from fleet import LONGEST_S, all_run, answers, fleet
 from lab_run import spread
 
+from standfast.errors import MachineError
 from standfast.lab.lab import Lab
 from standfast.lab.plan import STATE, TRUST
 from standfast.member.control_client import ControlClient
@@ -120,6 +121,16 @@ async def first_answers(addresses: Sequence[str], ports: set[int], began_s: floa
     return found
 
 
+async def founded(lab: Lab) -> None:
+    """Bring up the data members, together a majority: all of them are there when queue managers are given away."""
+    lab.up(m.name for m in lab.cluster.members if m.role is Role.DATA)
+    until_s = time.monotonic() + LONGEST_S
+    while (report := await lab.knows(ASKED)) is None or not any(qm.owner for qm in report.queue_managers):
+        if time.monotonic() > until_s:
+            raise MachineError(f"Nothing was given away within {LONGEST_S:g} s.")
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
 async def death(lab: Lab) -> dict[str, Any]:
     """The death of the other node that has most of them; what the survivors' daemons used of the processor."""
     report = await lab.report([ASKED])
@@ -148,8 +159,9 @@ async def measure(members: int, count: int, on_one: int) -> tuple[dict[str, Any]
         lab = fleet(Path(directory), members, count, PROFILE, first=on_one, api=True)
         try:
             load = round(os.getloadavg()[0], 1)
-            lab.up()
             began_s = time.monotonic()
+            await founded(lab)
+            lab.up()
             await all_run(lab, ASKED)
             placed_s = time.monotonic() - began_s
             cpu = sum(cost.cpu_s(node.pid or 0) for node in lab.nodes.values())

@@ -9,13 +9,11 @@ syncs every write. Beside it, in the same run: how long that server takes to sta
 import argparse
 import asyncio
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bare import Bare
-from lab_run import PIECES, drill, spread
+from lab_run import PIECES, Played, drill, spread
 
 from standfast.model.timing import PROFILES
 
@@ -24,30 +22,23 @@ ACTS = ("kill-node", "kill-queue-manager", "move")
 
 async def measure(profile: str, act: str, rounds: int) -> dict[str, Any]:
     """One act on one profile."""
-    result, rows, bare = await drill(profile, act, rounds)
+    played = await drill(profile, act, rounds)
     return {
         "profile": profile,
         "act": act,
         "term_ms": PROFILES[profile].term_ms,
-        "verdict": str(result.verdict),
-        "breaches": list(result.breaches),
-        "acked": result.totals.acked,
-        "lost": result.totals.lost,
-        "doubled": result.totals.doubled,
-        "outage": spread([row["outage"] for row in rows]),
-        **{piece: spread([row[piece] for row in rows]) for piece in PIECES},
-        "bare_start": spread([one.start for one in bare]),
-        "bare_stop": spread([one.stop for one in bare]),
-        "beyond": spread(beyond_ms(act, rows, bare)),
-        "runs": [{name: round(ms, 1) for name, ms in row.items()} for row in rows],
-        "environment": result.environment,
+        **played.figures(),
+        "beyond": spread(beyond_ms(act, played)),
+        "runs": [{name: round(ms, 1) for name, ms in row.items()} for row in played.rows],
+        "environment": played.results[0].environment,
     }
 
 
-def beyond_ms(act: str, rows: Sequence[dict[str, float]], bare: Sequence[Bare]) -> list[float]:
+def beyond_ms(act: str, played: Played) -> list[float]:
     """What is left of each outage without its detection, the bare broker's start and, of a move, its stop."""
-    own = median(one.start for one in bare) + (median(one.stop for one in bare) if act == "move" else 0.0)
-    return [row["outage"] - row["detect"] - own for row in rows]
+    own = median(life.start for life in played.bare)
+    own += median(life.stop for life in played.bare) if act == "move" else 0.0
+    return [row["outage"] - row["detect"] - own for row in played.rows]
 
 
 def main() -> None:
