@@ -24,11 +24,13 @@ _REMOVED = b"the member has been permanently removed from the cluster"
 
 # Runs etcd in its own place (exec), after asking the kernel for its death with its parent. A process of its own does
 # this, not a preexec_fn: Python code between fork and exec may deadlock on locks that other threads held. The parent
-# is compared because it may have died before prctl; 1 is PR_SET_PDEATHSIG (linux/prctl.h).
+# is compared because it may have died before prctl; 1 is PR_SET_PDEATHSIG, 29 PR_SET_TIMERSLACK (linux/prctl.h): what a
+# real-time program starts has timers without slack since Linux 6.12, and etcd would wake for nothing.
 _SHIM = """\
 import ctypes, os, signal, sys
 if ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0) != 0:
     sys.exit("prctl refused PR_SET_PDEATHSIG")
+ctypes.CDLL(None).prctl(29, 50_000, 0, 0, 0)
 if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])
 """

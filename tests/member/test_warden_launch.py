@@ -37,7 +37,8 @@ print(json.dumps({
     "inputs": [fds[fd] for fd in ("0", "1", "2")], "leads": os.getsid(0) == os.getpgid(0) == os.getpid(),
     "ignored": [int(s) for s in signal.valid_signals() if signal.getsignal(s) == signal.SIG_IGN],
     "blocked": [int(s) for s in signal.pthread_sigmask(signal.SIG_BLOCK, ())],
-    "policy": os.sched_getscheduler(0), "oom": open("/proc/self/oom_score_adj").read().strip()}))
+    "policy": os.sched_getscheduler(0), "oom": open("/proc/self/oom_score_adj").read().strip(),
+    "slack": open("/proc/self/timerslack_ns").read().strip()}))
 """
 
 
@@ -91,6 +92,7 @@ async def test_a_queue_manager_starts_clean_and_holds_the_lock(stage: Stage):
     assert told["inputs"] == ["/dev/null", str(log), str(log)]
     assert told["leads"]
     assert (told["blocked"], told["policy"], told["oom"]) == ([], os.SCHED_OTHER, kernel.ORDINARY_OOM_SCORE)
+    assert told["slack"] == str(kernel.ORDINARY_TIMER_SLACK_NS)
     assert set(told["ignored"]) <= {signal.SIGPIPE, signal.SIGXFSZ}  # Python's own
     assert (data / "store" / "deep").is_dir()
     assert log.stat().st_mode & 0o777 == 0o640

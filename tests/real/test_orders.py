@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 
@@ -37,9 +38,14 @@ async def test_daemon_and_warden_go_before_others_where_the_kernel_allows_it_and
         assert pid is not None
         return os.sched_getscheduler(pid) & ~os.SCHED_RESET_ON_FORK
 
+    def slack(pid: int | str | None) -> str:
+        return Path(f"/proc/{pid}/timerslack_ns").read_text()
+
     owner = await cluster.owner()
     assert policy(cluster.lab.nodes[owner].pid) == policy(cluster.warden(owner).pid)
-    assert {policy(cluster.etcd(owner)), policy(cluster.process(owner))} == {os.SCHED_OTHER}
+    launched = cluster.etcd(owner), cluster.process(owner)
+    assert {policy(pid) for pid in launched} == {os.SCHED_OTHER}
+    assert {slack(pid) for pid in launched} == {slack("self")}
 
 
 # ---------------------------------------------------------------- freeze
