@@ -1,8 +1,9 @@
 """The daemon ahead of ordinary programs: its heartbeats leave in time while the machine has more to do than it can.
 
 Guarantees: whatever the daemon starts, programs and threads, is ordinary again, by the kernel's own rule, but for the
-slack of timers, which etcd and queue managers are given back (`warden_kernel.soften`); the warden's priority is higher; a daemon that computes for LONGEST_S without waiting for anything is ordinary for REST_S from then
-on, so that neither a flood of datagrams nor a fault of ours takes a processor from the queue managers for long.
+slack of timers, which etcd and queue managers are given back (`warden_kernel.soften`); the warden's priority is higher;
+a daemon that computes for LONGEST_S without waiting for anything is ordinary for REST_S from then on, so that neither a
+flood of datagrams nor a fault of ours takes a processor from the queue managers for long.
 
 Does not guarantee that it is had: the kernel has to allow it, and the operator may refuse it. Nothing depends on it
 that keeps a queue manager from running twice: a daemon that comes too late loses its lease, and the warden does the
