@@ -80,7 +80,7 @@ test-vm:
 bench-vm:
 	@scripts/setup.sh test
 	@scripts/setup.sh vm
-	$(BIN)/python -m tests.vm.measure --rounds 5
+	$(BIN)/python -m tests.vm.measure
 
 # Thousands of simulated hours, on a compiled copy of the core: HOURS=2000, over two processes.
 HOURS ?= 2000
