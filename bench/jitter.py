@@ -129,7 +129,7 @@ async def page(stage: Stage) -> AsyncIterator[None]:
 async def proxied(stage: Stage) -> AsyncIterator[None]:
     lab = stage.lab
     proxy = own_proxy(lab.directory / CLUSTER_FILE, lab.cluster.queue_managers[0].name)
-    async with proxy as (address, port), running((POUR, address, str(port), str(BYTES_PER_S))):
+    async with proxy as at, running((POUR, at.address, str(at.port), str(BYTES_PER_S))):
         yield
 
 
