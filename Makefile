@@ -93,8 +93,11 @@ lint:
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
+# The benchmarks lean on helpers of the tests, which have no types.
 types:
 	$(BIN)/mypy
+	MYPYPATH=bench $(BIN)/mypy --allow-untyped-calls --allow-untyped-defs --allow-incomplete-defs --allow-any-generics \
+	    bench/*.py
 
 bench:
 	@scripts/setup.sh test

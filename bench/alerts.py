@@ -21,14 +21,15 @@ from pathlib import Path
 import aio_pika
 import nats
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 from standfast.lab.plan import CLUSTER_FILE
 from standfast.member.control_protocol import Move
 from standfast.model.sinks import SinkSpec
 from tests.alerts.receivers import HOST, Mosquitto, Rabbit, RabbitAmqp10, TrapDaemon, Web
 from tests.real.alerts.campaign import campaign
-from tests.real.alerts.stage import Own, table
-from tests.real.running import QM, planned, up
+from tests.real.alerts.stage import OWN, Own, table
+from tests.real.running import QM, Running, planned, up
 
 RESULTS = Path(__file__).parent / "results/alerts.json"
 
@@ -68,7 +69,7 @@ async def follow_traps(receiver: TrapDaemon, arrivals: Arrivals) -> None:
 
 
 def follow_mqtt(receiver: Mosquitto, arrivals: Arrivals) -> paho.Client:
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="bench", clean_session=False)
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="bench", clean_session=False)
     client.on_message = lambda _client, _data, message: arrivals.note("mqtt", json.loads(message.payload))
     client.on_connect = lambda c, *_: c.subscribe("events", qos=1)
     client.reconnect_delay_set(1, 1)
@@ -117,21 +118,22 @@ async def main(takeovers: int, moves: int, seed: int, *, rabbit: bool) -> dict:
     directory = Path(tempfile.mkdtemp(prefix="standfast-bench-alerts-"))
     mqtt, traps, hook = Mosquitto(directory / "mqtt"), TrapDaemon(directory / "traps"), Web(directory / "hook")
     amqps = [Rabbit(directory / "amqp091"), RabbitAmqp10(directory / "amqp10")] if rabbit else []
-    for receiver in (mqtt, traps, *amqps):
-        receiver.start()
-    for receiver in (mqtt, traps, hook, *amqps):
-        await receiver.prepare()
+    programs = (mqtt, traps, *amqps)
+    for program in programs:
+        program.start()
+    for one in (*programs, hook):
+        await one.prepare()
     lab = planned(directory / "lab", profile="fast")
     file = directory / "lab" / CLUSTER_FILE
     specs: list[SinkSpec] = [
         mqtt.spec(),
         traps.spec(options={"notify": "inform"}),
         hook.spec(),
-        Own(directory / "own", None).spec(),
+        OWN,
     ]
     specs += [receiver.spec(name=name) for receiver, name in zip(amqps, ("amqp091", "amqp10"), strict=False)]
     file.write_text(file.read_text() + "".join(map(table, specs)))
-    running = await up(type(lab)(directory / "lab"))
+    running: Running = await up(type(lab)(directory / "lab"))
     own = Own(directory / "own", running)
     await own.prepare()
     arrivals, result = Arrivals(), {}
@@ -162,8 +164,8 @@ async def main(takeovers: int, moves: int, seed: int, *, rabbit: bool) -> dict:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         running.down()
-        for receiver in (mqtt, traps, *amqps):
-            receiver.stop()
+        for program in programs:
+            program.stop()
         await hook.close()
     return result
 

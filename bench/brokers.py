@@ -82,7 +82,7 @@ def main() -> None:
     kinds = given.kind or KINDS
     measured = asyncio.run(measure_all(kinds, given.profile, given.rounds))
     before = results().get("brokers", {"figures": []})["figures"]
-    rows = {one["kind"]: [] for one in (*before, *measured)}
+    rows: dict[str, list[dict[str, Any]]] = {one["kind"]: [] for one in (*before, *measured)}
     for one in (*(one for one in before if one["kind"] not in kinds), *measured):
         rows[one["kind"]].append(one)
     figures = [one for kind in KINDS for one in rows.get(kind, ())]

@@ -151,7 +151,7 @@ class Watch:
             self._note(core, effects)
             return effects
 
-        Core.step = timed  # type: ignore[method-assign]
+        Core.step = timed  # type: ignore[method-assign, assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -179,7 +179,7 @@ def frame_bytes(heartbeat: Heartbeat) -> int:
     """On the wire, without the headers of UDP. The masks of more members than a frame knows: as if it had room."""
     me, other = Endpoint("a", 0), Endpoint("b", 0)
     seal = Seal(cluster_id="growth", key=bytes(KEY_BYTES), me=me, peers=(other,), counters=LinkCounters())
-    masks = {name: getattr(heartbeat, name) for name in MASKS}
+    masks: dict[str, int] = {name: getattr(heartbeat, name) for name in MASKS}
     cut = msgspec.structs.replace(heartbeat, **{name: mask & LARGEST_MASK for name, mask in masks.items()})
     more = sum((max(0, mask.bit_length() - LARGEST_MASK.bit_length()) + 7) // 8 for mask in masks.values())
     return len(seal.seal(other, encode(cut))) + more

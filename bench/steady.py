@@ -81,11 +81,12 @@ async def reached(kind: str) -> AsyncIterator[tuple[Lab, dict[str, tuple[str, in
             proxy = own_proxy(lab.directory / CLUSTER_FILE, spec.name, lab.inside(CLIENT))
             async with AsyncExitStack() as opened:
                 await opened.enter_async_context(bare_broker(kind, place, lab.inside(other)))
+                through = await opened.enter_async_context(proxy)
                 at = {
                     "bare": (place.address, spec.port),
                     "direct": (lab.cluster.member(owner).clients, spec.port),
                     "vip": (VIP, spec.port),
-                    "proxy": await opened.enter_async_context(proxy),
+                    "proxy": (through.address, through.port),
                 }
                 yield lab, at
         finally:

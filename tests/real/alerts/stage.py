@@ -26,6 +26,9 @@ def table(spec: SinkSpec) -> str:
     return "\n".join([*lines, *(f"{key} = {json.dumps(value)}" for key, value in spec.options.items())]) + "\n"
 
 
+OWN = SinkSpec(name="own", kind="nats", url="nats://orders", target="events.all", queue_manager=QM)
+
+
 class Own(NatsServer):
     """A stream on the cluster's own queue manager, wherever it runs."""
 
@@ -34,7 +37,7 @@ class Own(NatsServer):
         self._running = running
 
     def spec(self, **more):
-        return SinkSpec(name="own", kind="nats", url="nats://orders", target="events.all", queue_manager=QM)
+        return OWN
 
     async def client(self):
         found = await self._running.queue_manager()
