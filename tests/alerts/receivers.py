@@ -207,6 +207,7 @@ class Rabbit(Program):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self.epmd = free_port()
+        self._mapper: subprocess.Popen[bytes] | None = None
 
     def argv(self):
         (self.directory / "rabbitmq.conf").write_text(
@@ -229,16 +230,22 @@ class Rabbit(Program):
             "ERL_EPMD_PORT": str(self.epmd),
         }
 
+    def start(self) -> None:
+        """Its epmd first: one that Erlang starts by itself may come too late on a busy machine, and outlives it."""
+        env = {**os.environ, "ERL_EPMD_PORT": str(self.epmd)}
+        self._mapper = subprocess.Popen(["epmd"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until_s = time.monotonic() + STARTS_S
+        while not answers(self.epmd):
+            assert time.monotonic() < until_s
+            time.sleep(0.01)
+        super().start()
+
     def stop(self):
         super().stop()
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            subprocess.run(
-                ["epmd", "-kill"],
-                check=False,
-                env={**os.environ, "ERL_EPMD_PORT": str(self.epmd)},
-                capture_output=True,
-                timeout=10,
-            )
+        if self._mapper is not None:
+            self._mapper.kill()
+            self._mapper.wait()
+            self._mapper = None
 
     def spec(self, **more):
         secret = private(self.directory / "password", "guest")
