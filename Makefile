@@ -97,7 +97,7 @@ lint:
 types:
 	$(BIN)/mypy
 	MYPYPATH=bench $(BIN)/mypy --allow-untyped-calls --allow-untyped-defs --allow-incomplete-defs --allow-any-generics \
-	    bench/*.py
+	    --follow-imports silent bench/*.py
 
 bench:
 	@scripts/setup.sh test
