@@ -228,6 +228,7 @@ class Rabbit(Program):
             "RABBITMQ_PID_FILE": f"{base}/pid",
             "RABBITMQ_DIST_PORT": str(free_port()),
             "ERL_EPMD_PORT": str(self.epmd),
+            "ERL_CRASH_DUMP": f"{base}/erl_crash.dump",
         }
 
     def start(self) -> None:

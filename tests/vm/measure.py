@@ -1,4 +1,4 @@
-"""Figures of replicated storage, measured again and again: `make bench-vm`, or python -m tests.vm.measure --rounds 3.
+"""Figures of replicated storage, measured again and again: `make bench-vm`, or python -m tests.vm.measure [--rounds 3].
 
 A JSON object a line: synced writes on the bare disk and on DRBD; for how long nothing is acknowledged when the power of
 the standby is cut, and when the owner's is.
